@@ -1,0 +1,328 @@
+import { z } from "zod";
+
+/**
+ * The whole configuration of a stack: every setting under `ouchi-photos:` in `Pulumi.<stack>.yaml`.
+ * Strict at every depth, so that a misspelt setting is an error and never a silent default.
+ */
+
+const placeholder = /^<.*>$/s;
+
+const text = (what: string) =>
+  z
+    .string({ error: (issue) => (issue.input === undefined ? `is missing: ${what}` : `is not text: ${what}`) })
+    .refine((value) => !placeholder.test(value.trim()), {
+      error: (issue) => `is still the placeholder "${issue.input}": ${what}`,
+      abort: true,
+    });
+
+const matching = (pattern: RegExp, what: string) =>
+  text(what).refine((value) => placeholder.test(value.trim()) || pattern.test(value), {
+    error: (issue) => `is ${JSON.stringify(issue.input)}: ${what}`,
+  });
+
+/** Pulumi hands top-level scalars over as text. */
+const flag = (what: string) =>
+  z.union([z.boolean(), z.literal("true"), z.literal("false")], { error: `give true or false: ${what}` })
+    .transform((value) => value === true || value === "true");
+
+const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+
+const name = (what: string) =>
+  matching(
+    /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/,
+    `${what}, in lower-case letters, digits and hyphens, 32 at most`,
+  );
+
+const email = matching(
+  /^[^\s@<>"',;]+@[^\s@<>"',;]+\.[^\s@<>"',;]+$/,
+  "give an e-mail address such as ken@yamada.jp",
+).transform((value) => value.toLowerCase());
+
+/** Go's duration in whole hours, as Cloudflare takes it. */
+const hours = (what: string) => matching(/^[1-9][0-9]{0,4}h$/, `${what}, in hours such as "730h"`);
+
+const timestamp = text('give a time in UTC, quoted: "2026-12-01T00:00:00Z"').superRefine(
+  (value, context) => {
+    if (/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .*UTC$/.test(value)) {
+      context.addIssue({
+        code: "custom",
+        message:
+          'was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-01T00:00:00Z"',
+      });
+    } else if (
+      !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) ||
+      Number.isNaN(Date.parse(value))
+    ) {
+      context.addIssue({
+        code: "custom",
+        message: `is ${JSON.stringify(value)}: give a time in UTC, quoted: "2026-12-01T00:00:00Z"`,
+      });
+    }
+  },
+);
+
+const timeZone = text("give a time zone such as Asia/Tokyo").refine(isTimeZone, {
+  error: (issue) =>
+    `is ${JSON.stringify(issue.input)}: give a time zone of the tz database, such as Asia/Tokyo`,
+});
+
+function isTimeZone(value: string): boolean {
+  if (value !== "UTC" && !/^[A-Z][A-Za-z_]+(?:\/[A-Za-z0-9_+-]+)+$/.test(value)) return false;
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: value });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const hostKeyForm =
+  'give the Pi\'s host key as printed by "ssh-keyscan -t ed25519 <host>", without the host: "ssh-ed25519 AAAA…"';
+
+const hostKey = text(hostKeyForm).refine(isHostKey, {
+  error: (issue) => `is ${JSON.stringify(issue.input)}: ${hostKeyForm}`,
+});
+
+/** An OpenSSH public key line without a comment; the type is written in the blob once more. */
+function isHostKey(value: string): boolean {
+  const match = /^((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/]+={0,2})$/.exec(value);
+  if (!match) return false;
+  const blob = Buffer.from(match[2]!, "base64");
+  if (blob.length < 4) return false;
+  const length = blob.readUInt32BE(0);
+  return blob.subarray(4, 4 + length).toString() === match[1];
+}
+
+const diskForm =
+  "give the disk's name under /dev/disk/by-id (lsblk -o NAME,SIZE,SERIAL,ID-LINK on the Pi shows it), never /dev/sda, which changes from boot to boot";
+
+const diskIdentity = text(diskForm).refine(
+  (value) => /^[A-Za-z0-9][A-Za-z0-9._:+-]{2,}$/.test(value) && !/^(sd[a-z]+|mmcblk)\d*$/.test(value),
+  { error: (issue) => `is ${JSON.stringify(issue.input)}: ${diskForm}` },
+);
+
+const uuid = matching(
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,
+  "give the file system's UUID as blkid prints it",
+);
+
+const disk = z.union(
+  [
+    diskIdentity.transform((id) => ({ id })),
+    z.strictObject({
+      uuid,
+      adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
+    }),
+  ],
+  { error: () => `${diskForm}; or {uuid: …, adopt: true} for a disk that already holds your photos` },
+);
+
+const cronField = (low: number, high: number) => (field: string) =>
+  field.split(",").every((part) => {
+    const match = /^(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:\/(\d{1,2}))?$/.exec(part);
+    if (!match) return false;
+    const from = match[1] === undefined ? low : Number(match[1]);
+    const to = match[2] === undefined ? from : Number(match[2]);
+    return from >= low && to <= high && from <= to && match[3] !== "0";
+  });
+
+const cronFields = [
+  cronField(0, 59),
+  cronField(0, 23),
+  cronField(1, 31),
+  cronField(1, 12),
+  cronField(0, 7),
+];
+
+const schedule = text('give a cron time such as "0 1 * * 6" (Saturdays at 01:00)').refine(
+  (value) => {
+    const fields = value.split(" ");
+    return fields.length === 5 && fields.every((field, index) => cronFields[index]!(field));
+  },
+  {
+    error: (issue) =>
+      `is ${JSON.stringify(issue.input)}: give five cron fields in digits, such as "0 1 * * 6" (Saturdays at 01:00)`,
+  },
+);
+
+const count = (what: string, least: number) =>
+  z.int({ error: `give a whole number: ${what}` }).min(least, { error: `give ${least} or more: ${what}` });
+
+const phone = z
+  .strictObject({
+    /** Names the phone's service token; part of its identity. */
+    name: name("give the phone a name such as iphone"),
+    /** Raise it by one to give the phone a new secret. */
+    secretVersion: count("the version of the phone's secret", 1).default(1),
+    /** Until when the phone's previous secret still works; a literal time in UTC. */
+    overlapUntil: timestamp.optional(),
+  })
+  .superRefine(({ secretVersion, overlapUntil }, context) => {
+    if (secretVersion > 1 && overlapUntil === undefined) {
+      context.addIssue({
+        code: "custom",
+        path: ["overlapUntil"],
+        message:
+          'is missing: a secret that was rotated needs the time at which the old one stops working, quoted: "2026-12-01T00:00:00Z"',
+      });
+    }
+    if (secretVersion === 1 && overlapUntil !== undefined) {
+      context.addIssue({
+        code: "custom",
+        path: ["overlapUntil"],
+        message: "has no effect on the first secret: raise secretVersion to 2 as well, or remove it",
+      });
+    }
+  });
+
+const person = z
+  .strictObject({
+    /** The person's identity: their folder under library/ and their token's name. To show another name, set displayName. */
+    name: name("give the person a short name such as ken"),
+    /** What Immich shows. @default the name */
+    displayName: text("give the name that Immich shows").optional(),
+    /** For the sign-in code and for Immich's account. */
+    email,
+    /** One service token each. @default none */
+    phones: z.array(phone, { error: "give a list: phones: [{name: iphone}]" }).default([]),
+  })
+  .superRefine(({ phones }, context) => {
+    repeated(phones.map((each) => each.name)).forEach(([index, value]) => {
+      context.addIssue({
+        code: "custom",
+        path: ["phones", index, "name"],
+        message: `is "${value}" a second time: each phone of a person needs its own name`,
+      });
+    });
+  });
+
+function repeated(values: string[]): [index: number, value: string][] {
+  return values
+    .map((value, index): [number, string] => [index, value])
+    .filter(([index, value]) => values.indexOf(value) !== index);
+}
+
+export const settingsSchema = z
+  .strictObject({
+    /** The zone at Cloudflare, bought and opened by hand. */
+    domain: matching(
+      new RegExp(`^(?:${label}\\.)+[a-z][a-z0-9-]*[a-z0-9]$`),
+      "give the domain that you opened at Cloudflare, such as yamada.jp",
+    ),
+    /** The photos' name in the zone: photos → photos.<domain>. @default photos */
+    hostname: matching(new RegExp(`^${label}$`), "give one label, such as photos").default("photos"),
+    /** Cloudflare's account id. */
+    accountId: matching(
+      /^[0-9a-f]{32}$/,
+      "give the account id, 32 hexadecimal digits, from the dashboard's address or overview page",
+    ),
+    /** For the Pi, cron and the containers. */
+    timeZone,
+    /** Where Cloudflare sends its alerts. @default the first person's address */
+    alertEmail: email.optional(),
+    pi: z.strictObject(
+      {
+        /** Address or name of the Pi, as the laptop reaches it. */
+        host: matching(/^[A-Za-z0-9][A-Za-z0-9.:-]*$/, "give the Pi's address or name, such as 192.168.11.14 or ouchi.local"),
+        /** TCP port of its SSH server. @default 22 */
+        port: count("the TCP port of the Pi's SSH server", 1).max(65535).default(22),
+        /** @default pi */
+        user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "give the Pi's user, such as pi").default("pi"),
+        hostKey,
+        /** The private key for SSH; without it the SSH agent is asked. */
+        privateKeyFile: text("give the file of the private key, such as ~/.ssh/id_ed25519").optional(),
+        /** Serve the photos at http://<pi>:2283 at home too, without the 100 MB limit. @default true */
+        lan: z.boolean({ error: "give true or false" }).default(true),
+      },
+      { error: "is missing: give {host: …, hostKey: …}" },
+    ),
+    disks: z
+      .strictObject(
+        {
+          /** Holds the photos, at /mnt/hdd1. */
+          main: disk,
+          /** Holds the backups, at /mnt/hdd2. */
+          backup: disk,
+          /** Identities of the disks that may be formatted while they are blank. @default none */
+          allowFormat: z.array(diskIdentity, { error: "give a list of disk identities" }).default([]),
+        },
+        { error: "is missing: give {main: …, backup: …}" },
+      )
+      .superRefine(({ main, backup, allowFormat }, context) => {
+        if (JSON.stringify(main) === JSON.stringify(backup)) {
+          context.addIssue({
+            code: "custom",
+            path: ["backup"],
+            message: "is the same disk as disks.main: a backup needs a disk of its own",
+          });
+        }
+        const identities = [main, backup].flatMap((each) => ("id" in each ? [each.id] : []));
+        allowFormat.forEach((identity, index) => {
+          if (!identities.includes(identity)) {
+            context.addIssue({
+              code: "custom",
+              path: ["allowFormat", index],
+              message: `is "${identity}", which is neither disks.main nor disks.backup: name one of them, or remove it`,
+            });
+          }
+        });
+      }),
+    /** Everyone who sees photos; the first is the owner. */
+    family: z
+      .array(person, { error: "is missing: list the people, [{name: ken, email: ken@yamada.jp}]" })
+      .min(1, { error: "is empty: list the people, [{name: ken, email: ken@yamada.jp}]" })
+      .superRefine((family, context) => {
+        for (const key of ["name", "email"] as const) {
+          repeated(family.map((each) => each[key])).forEach(([index, value]) => {
+            context.addIssue({
+              code: "custom",
+              path: [index, key],
+              message: `is "${value}" a second time: each person needs their own`,
+            });
+          });
+        }
+        const phones = family.reduce((sum, each) => sum + each.phones.length, 0);
+        if (phones > 50) {
+          context.addIssue({
+            code: "custom",
+            message: `lists ${phones} phones: Cloudflare gives an account 50 service tokens`,
+          });
+        }
+      }),
+    backup: z
+      .strictObject({
+        /** When cron starts the backup. @default "0 1 * * 6" */
+        schedule: schedule.default("0 1 * * 6"),
+        /** How many archives stay. */
+        keep: z
+          .strictObject({
+            weekly: count("archives to keep, one a week", 1).default(8),
+            monthly: count("archives to keep, one a month", 0).default(12),
+          })
+          .prefault({}),
+      })
+      .prefault({}),
+    /** Faces and search by content; wants about 2 GB of the Pi's memory. @default true */
+    machineLearning: flag("whether faces and contents are recognised").default(true),
+    /** How long a sign-in in the browser lasts. @default 730h */
+    sessionDuration: hours("give how long a sign-in lasts").default("730h"),
+    /** How long a phone's token lasts from when it is made. @default 8760h */
+    tokenDuration: hours("give how long a phone's token lasts").default("8760h"),
+    /** The lock file of the container images. @default compose/images.lock.json */
+    imagesLock: text("give the path of a lock file of images").default("compose/images.lock.json"),
+  })
+  .superRefine(({ domain, family }, context) => {
+    family.forEach((each, index) => {
+      if (each.email === `admin@${domain}`) {
+        context.addIssue({
+          code: "custom",
+          path: ["family", index, "email"],
+          message: `is "${each.email}", which is the kit's own account in Immich and holds no photos: give another address`,
+        });
+      }
+    });
+  });
+
+export type Settings = z.infer<typeof settingsSchema>;
+export type Person = Settings["family"][number];
+export type Phone = Person["phones"][number];
