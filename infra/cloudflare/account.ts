@@ -109,7 +109,9 @@ function expectResult<T>(
   body: Envelope<T> | undefined,
 ): T {
   if (status === 200 && body?.success) return body.result;
-  const reasons = (body?.errors ?? []).map(({ code, message }) => `${message} (${code})`).join("; ");
+  const reasons = (body?.errors ?? [])
+    .map(({ code, message }) => `${message} (${code})`)
+    .join("; ");
   if (status === 401 || status === 403) {
     throw new UserError(
       `The API token in cloudflare:apiToken lacks the permission "${permission}", or the account or zone in its resources: Cloudflare answered ${status} to GET ${path}${reasons ? `: ${reasons}` : ""}. Add it to the token in Cloudflare's dashboard. Nothing was changed.`,

@@ -9,7 +9,10 @@ const placeholder = /^<.*>$/s;
 
 const text = (what: string) =>
   z
-    .string({ error: (issue) => (issue.input === undefined ? `is missing: ${what}` : `is not text: ${what}`) })
+    .string({
+      error: (issue) =>
+        issue.input === undefined ? `is missing: ${what}` : `is not text: ${what}`,
+    })
     .refine((value) => !placeholder.test(value.trim()), {
       error: (issue) => `is still the placeholder "${issue.input}": ${what}`,
       abort: true,
@@ -22,7 +25,10 @@ const matching = (pattern: RegExp, what: string) =>
 
 /** Pulumi hands top-level scalars over as text. */
 const flag = (what: string) =>
-  z.union([z.boolean(), z.literal("true"), z.literal("false")], { error: `give true or false: ${what}` })
+  z
+    .union([z.boolean(), z.literal("true"), z.literal("false")], {
+      error: `give true or false: ${what}`,
+    })
     .transform((value) => value === true || value === "true");
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
@@ -97,7 +103,8 @@ const diskForm =
   "give the disk's name under /dev/disk/by-id (lsblk -o NAME,SIZE,SERIAL,ID-LINK on the Pi shows it), never /dev/sda, which changes from boot to boot";
 
 const diskIdentity = text(diskForm).refine(
-  (value) => /^[A-Za-z0-9][A-Za-z0-9._:+-]{2,}$/.test(value) && !/^(sd[a-z]+|mmcblk)\d*$/.test(value),
+  (value) =>
+    /^[A-Za-z0-9][A-Za-z0-9._:+-]{2,}$/.test(value) && !/^(sd[a-z]+|mmcblk)\d*$/.test(value),
   { error: (issue) => `is ${JSON.stringify(issue.input)}: ${diskForm}` },
 );
 
@@ -106,16 +113,25 @@ const uuid = matching(
   "give the file system's UUID as blkid prints it",
 );
 
-const disk = z.union(
-  [
-    diskIdentity.transform((id) => ({ id })),
-    z.strictObject({
-      uuid,
-      adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
-    }),
-  ],
-  { error: () => `${diskForm}; or {uuid: …, adopt: true} for a disk that already holds your photos` },
-);
+const byIdentity = diskIdentity.transform((id): DiskSetting => ({ id }));
+const byFileSystem = z.strictObject({
+  uuid,
+  adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
+});
+
+/** A disk by its own name, or one that already holds photos by its file system. */
+type DiskSetting = { id: string } | z.infer<typeof byFileSystem>;
+
+// Not a union: its message would hide which of the two was meant and what is wrong with it.
+const disk = z.unknown().transform((value, context): DiskSetting => {
+  const schema = typeof value === "object" && value !== null ? byFileSystem : byIdentity;
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  for (const { path, message } of result.error.issues) {
+    context.issues.push({ code: "custom", path, message, input: value });
+  }
+  return z.NEVER;
+});
 
 const cronField = (low: number, high: number) => (field: string) =>
   field.split(",").every((part) => {
@@ -146,7 +162,9 @@ const schedule = text('give a cron time such as "0 1 * * 6" (Saturdays at 01:00)
 );
 
 const count = (what: string, least: number) =>
-  z.int({ error: `give a whole number: ${what}` }).min(least, { error: `give ${least} or more: ${what}` });
+  z
+    .int({ error: `give a whole number: ${what}` })
+    .min(least, { error: `give ${least} or more: ${what}` });
 
 const phone = z
   .strictObject({
@@ -170,7 +188,8 @@ const phone = z
       context.addIssue({
         code: "custom",
         path: ["overlapUntil"],
-        message: "has no effect on the first secret: raise secretVersion to 2 as well, or remove it",
+        message:
+          "has no effect on the first secret: raise secretVersion to 2 as well, or remove it",
       });
     }
   });
@@ -210,7 +229,9 @@ export const settingsSchema = z
       "give the domain that you opened at Cloudflare, such as yamada.jp",
     ),
     /** The photos' name in the zone: photos → photos.<domain>. @default photos */
-    hostname: matching(new RegExp(`^${label}$`), "give one label, such as photos").default("photos"),
+    hostname: matching(new RegExp(`^${label}$`), "give one label, such as photos").default(
+      "photos",
+    ),
     /** Cloudflare's account id. */
     accountId: matching(
       /^[0-9a-f]{32}$/,
@@ -223,14 +244,19 @@ export const settingsSchema = z
     pi: z.strictObject(
       {
         /** Address or name of the Pi, as the laptop reaches it. */
-        host: matching(/^[A-Za-z0-9][A-Za-z0-9.:-]*$/, "give the Pi's address or name, such as 192.168.11.14 or ouchi.local"),
+        host: matching(
+          /^[A-Za-z0-9][A-Za-z0-9.:-]*$/,
+          "give the Pi's address or name, such as 192.168.11.14 or ouchi.local",
+        ),
         /** TCP port of its SSH server. @default 22 */
         port: count("the TCP port of the Pi's SSH server", 1).max(65535).default(22),
         /** @default pi */
         user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "give the Pi's user, such as pi").default("pi"),
         hostKey,
         /** The private key for SSH; without it the SSH agent is asked. */
-        privateKeyFile: text("give the file of the private key, such as ~/.ssh/id_ed25519").optional(),
+        privateKeyFile: text(
+          "give the file of the private key, such as ~/.ssh/id_ed25519",
+        ).optional(),
         /** Serve the photos at http://<pi>:2283 at home too, without the 100 MB limit. @default true */
         lan: z.boolean({ error: "give true or false" }).default(true),
       },
@@ -244,7 +270,9 @@ export const settingsSchema = z
           /** Holds the backups, at /mnt/hdd2. */
           backup: disk,
           /** Identities of the disks that may be formatted while they are blank. @default none */
-          allowFormat: z.array(diskIdentity, { error: "give a list of disk identities" }).default([]),
+          allowFormat: z
+            .array(diskIdentity, { error: "give a list of disk identities" })
+            .default([]),
         },
         { error: "is missing: give {main: …, backup: …}" },
       )

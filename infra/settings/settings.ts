@@ -38,7 +38,11 @@ function decode(value: string): unknown {
 function sentences(issue: z.core.$ZodIssue): string[] {
   const path = issue.path.reduce<string>(
     (text, part) =>
-      typeof part === "number" ? `${text}[${part}]` : text ? `${text}.${String(part)}` : String(part),
+      typeof part === "number"
+        ? `${text}[${part}]`
+        : text
+          ? `${text}.${String(part)}`
+          : String(part),
     "",
   );
   if (issue.code === "unrecognized_keys") {

@@ -1,0 +1,90 @@
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Command, Option } from "commander";
+import { UserError } from "../infra/settings/user-error.ts";
+import { destroy } from "./commands/destroy.ts";
+import { firstBoot } from "./commands/first-boot.ts";
+import { installPulumi } from "./commands/install-pulumi.ts";
+import { restore } from "./commands/restore.ts";
+import { secrets } from "./commands/secrets.ts";
+import { up } from "./commands/up.ts";
+import type { EngineArgs } from "./engine.ts";
+
+const folder = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const program = new Command("ouchi")
+  .description("The family's photos at home: deploy, look after and restore them.")
+  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", "prod")
+  .option("--config-file <file>", "another place for the stack's settings")
+  .addOption(
+    new Option("--engine <engine>", "who runs the program")
+      .choices(["pulumi", "rehearsal"])
+      .default("pulumi"),
+  )
+  .showHelpAfterError();
+
+/** The options that stand before the command. */
+function engineArgs(): EngineArgs {
+  const { stack, engine, configFile } = program.opts<Omit<EngineArgs, "folder">>();
+  return { folder, stack, engine, configFile };
+}
+
+for (const operation of ["up", "preview"] as const) {
+  program
+    .command(operation)
+    .description(
+      operation === "up"
+        ? "make everything as the stack file says"
+        : "show what up would change, and change nothing",
+    )
+    .argument("[options...]", "handed on to the engine, after --")
+    .action((options: string[]) => up(engineArgs(), operation, options));
+}
+
+program
+  .command("destroy")
+  .description("take the photos off the internet; photos, disks and backups stay")
+  .option("--exclude-protected", "yes, really: everything but the protected secrets")
+  .argument("[options...]", "handed on to the engine, after --")
+  .action((options: string[], { excludeProtected }: { excludeProtected?: boolean }) =>
+    destroy(engineArgs(), excludeProtected === true, options),
+  );
+
+program
+  .command("secrets")
+  .description("print one person's first password and their phones' two headers")
+  .argument("<person>", "a name in the family list")
+  .action((person: string) => secrets(engineArgs(), person));
+
+program
+  .command("restore")
+  .description("bring photos back from the newest backup, on the Pi; see: ouchi restore -- --help")
+  .argument("[options...]", "handed on to the Pi's restore, after --")
+  .action((options: string[]) => restore(engineArgs(), options));
+
+program
+  .command("first-boot")
+  .description("write the first boot's files onto a freshly flashed SD card")
+  .argument("<folder>", "where the card's boot folder is mounted, such as /Volumes/bootfs")
+  .requiredOption("--public-key <file>", "the SSH public key that opens the Pi")
+  .option("--hostname <name>", "the Pi's name in the network", "ouchi")
+  .option("--user <name>", "the user that the kit logs in as", "pi")
+  .option("--time-zone <zone>", "the Pi's time zone", "Asia/Tokyo")
+  .action((boot: string, options) => firstBoot(boot, options));
+
+program
+  .command("install-pulumi")
+  .description("bring the Pulumi command line that fits this kit")
+  .action(() => installPulumi());
+
+try {
+  process.exitCode = (await program.parseAsync().then(() => undefined)) ?? process.exitCode;
+} catch (error) {
+  if (!(error instanceof UserError)) {
+    console.error(error);
+    console.error("This is a fault of ouchi-photos: please report it with the lines above.");
+    process.exit(70);
+  }
+  console.error(error.message);
+  process.exit(1);
+}

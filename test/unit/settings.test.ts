@@ -1,0 +1,172 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { parseSettings } from "../../infra/settings/settings.ts";
+import { UserError } from "../../infra/settings/user-error.ts";
+
+const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+
+const home = {
+  domain: "yamada.jp",
+  accountId: "0123456789abcdef0123456789abcdef",
+  timeZone: "Asia/Tokyo",
+  pi: { host: "192.168.11.14", hostKey },
+  disks: { main: "usb-WDC_A-0:0", backup: "usb-WDC_B-0:0" },
+  family: [{ name: "ken", email: "Ken@Yamada.jp", phones: [{ name: "iphone" }] }],
+};
+
+function config(settings: Record<string, unknown>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [
+        `ouchi-photos:${key}`,
+        typeof value === "object" ? JSON.stringify(value) : String(value),
+      ]),
+  );
+}
+
+function problems(changed: Record<string, unknown>): string[] {
+  try {
+    parseSettings(config({ ...home, ...changed }), "prod");
+  } catch (error) {
+    expect(error).toBeInstanceOf(UserError);
+    return (error as UserError).message.split("\n").slice(1);
+  }
+  return [];
+}
+
+describe("The settings of a home", () => {
+  test("are complete with defaults that cost nothing", () => {
+    expect(parseSettings(config(home), "prod")).toEqual({
+      ...home,
+      hostname: "photos",
+      pi: { ...home.pi, port: 22, user: "pi", lan: true },
+      disks: { main: { id: "usb-WDC_A-0:0" }, backup: { id: "usb-WDC_B-0:0" }, allowFormat: [] },
+      family: [
+        { name: "ken", email: "ken@yamada.jp", phones: [{ name: "iphone", secretVersion: 1 }] },
+      ],
+      backup: { schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12 } },
+      machineLearning: true,
+      sessionDuration: "730h",
+      tokenDuration: "8760h",
+      imagesLock: "compose/images.lock.json",
+    });
+  });
+
+  test("name every problem at once, each with its path and the cure", () => {
+    expect(
+      problems({
+        domain: undefined,
+        accountId: "12",
+        pi: { host: "192.168.11.14", hostkey: "x" },
+        family: [{ name: "Ken", email: "ken" }],
+        albums: [],
+      }),
+    ).toEqual([
+      "  - domain is missing: give the domain that you opened at Cloudflare, such as yamada.jp.",
+      '  - accountId is "12": give the account id, 32 hexadecimal digits, from the dashboard\'s address or overview page.',
+      '  - pi.hostKey is missing: give the Pi\'s host key as printed by "ssh-keyscan -t ed25519 <host>", without the host: "ssh-ed25519 AAAA…".',
+      "  - pi.hostkey is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
+      '  - family[0].name is "Ken": give the person a short name such as ken, in lower-case letters, digits and hyphens, 32 at most.',
+      '  - family[0].email is "ken": give an e-mail address such as ken@yamada.jp.',
+      "  - albums is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
+    ]);
+  });
+
+  test.each([
+    ["a bare device name", { disks: { main: "/dev/sda", backup: "usb-B-0:0" } }, "disks.main"],
+    ["one disk twice", { disks: { main: "usb-A-0:0", backup: "usb-A-0:0" } }, "disks.backup"],
+    [
+      "permission to format a third disk",
+      { disks: { ...home.disks, allowFormat: ["usb-C-0:0"] } },
+      "disks.allowFormat[0]",
+    ],
+    [
+      "a host key that is cut off",
+      { pi: { ...home.pi, hostKey: "ssh-ed25519 AAAA" } },
+      "pi.hostKey",
+    ],
+    ["a time zone by abbreviation", { timeZone: "JST" }, "timeZone"],
+    ["a cron time with a name", { backup: { schedule: "0 1 * * sat" } }, "backup.schedule"],
+    ["a cron time with a command", { backup: { schedule: "0 1 * * 6 root x" } }, "backup.schedule"],
+    [
+      "the kit's own account as a person",
+      { family: [{ name: "ken", email: "admin@yamada.jp" }] },
+      "family[0].email",
+    ],
+    ["nobody", { family: [] }, "family"],
+    [
+      "one address for two people",
+      { family: [home.family[0], { name: "mio", email: "KEN@yamada.jp" }] },
+      "family[1].email",
+    ],
+    [
+      "a rotated secret without the old one's end",
+      { family: [{ name: "ken", email: "k@y.jp", phones: [{ name: "a", secretVersion: 2 }] }] },
+      "family[0].phones[0].overlapUntil",
+    ],
+    [
+      "an overlap without a rotation",
+      {
+        family: [
+          {
+            name: "ken",
+            email: "k@y.jp",
+            phones: [{ name: "a", overlapUntil: "2026-12-01T00:00:00Z" }],
+          },
+        ],
+      },
+      "family[0].phones[0].overlapUntil",
+    ],
+    ["a port out of range", { pi: { ...home.pi, port: 70000 } }, "pi.port"],
+  ])("refuse %s in one sentence", (_, changed, path) => {
+    const found = problems(changed);
+    expect(found).toHaveLength(1);
+    expect(found[0]!.startsWith(`  - ${path} `)).toBe(true);
+  });
+
+  test("say so when a time was not quoted", () => {
+    const phones = [{ name: "a", secretVersion: 2, overlapUntil: "2026-12-01 00:00:00 +0000 UTC" }];
+    expect(problems({ family: [{ name: "ken", email: "k@y.jp", phones }] })).toEqual([
+      '  - family[0].phones[0].overlapUntil was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-01T00:00:00Z".',
+    ]);
+  });
+
+  test("take a hand-made disk over by its file system", () => {
+    const main = { uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true };
+    const settings = parseSettings(config({ ...home, disks: { ...home.disks, main } }), "prod");
+    expect(settings.disks.main).toEqual(main);
+  });
+
+  test("of the example are refused only for its placeholders", () => {
+    const file = fileURLToPath(new URL("../../Pulumi.prod.yaml", import.meta.url));
+    const example = parse(readFileSync(file, "utf8")).config as Record<string, unknown>;
+    const asHandedOver = Object.fromEntries(
+      Object.entries(example).map(([key, value]) => [
+        key,
+        typeof value === "object" ? JSON.stringify(value) : String(value),
+      ]),
+    );
+    let message = "";
+    try {
+      parseSettings(asHandedOver, "prod");
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    const lines = message.split("\n").slice(1);
+    expect(lines.map((line) => line.trim().split(" ")[1])).toEqual([
+      "domain",
+      "accountId",
+      "pi.host",
+      "pi.hostKey",
+      "disks.main",
+      "disks.backup",
+      "family[0].email",
+      "family[1].email",
+      "family[2].email",
+    ]);
+    for (const line of lines) expect(line).toContain("is still the placeholder");
+  });
+});
