@@ -1,0 +1,123 @@
+import * as pulumi from "@pulumi/pulumi";
+import { Preflight } from "../immich/resources.ts";
+import { ProtectedSecrets } from "./backup/protected-secrets.ts";
+import { AccessGate } from "./cloudflare/access-gate.ts";
+import { productionApi, readAccount } from "./cloudflare/account.ts";
+import { Alerts } from "./cloudflare/alerts.ts";
+import { Hostname } from "./cloudflare/hostname.ts";
+import { Tunnel } from "./cloudflare/tunnel.ts";
+import { PhotoServer } from "./immich/photo-server.ts";
+import { plainBundles } from "./pi/bundles.ts";
+import { piConnection } from "./pi/connection.ts";
+import { contentDigest } from "./pi/content-digest.ts";
+import { diskIdentities } from "./pi/disk-identities.ts";
+import { HomeServer } from "./pi/home-server.ts";
+import { parseSettings } from "./settings/settings.ts";
+import { UserError } from "./settings/user-error.ts";
+
+/** The house on one page. Its outputs are the stack's. */
+async function house() {
+  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack());
+  const { domain, accountId, family } = settings;
+  const host = `${settings.hostname}.${domain}`;
+  const url = `https://${host}`;
+  const connection = piConnection(settings.pi);
+  const bundles = plainBundles(settings);
+  const disks = diskIdentities(settings.disks);
+
+  // Nothing is registered before both ends were found fit.
+  const account = await readAccount({ ...cloudflareApi(), accountId, domain });
+  const preflight = new Preflight("preflight", {
+    connection,
+    disks,
+    contentDigest: contentDigest(settings, bundles),
+  });
+  await settled(preflight.urn);
+
+  const secrets = new ProtectedSecrets("secrets");
+
+  const gate = new AccessGate("gate", {
+    accountId,
+    host,
+    family,
+    sessionDuration: settings.sessionDuration,
+    tokenDuration: settings.tokenDuration,
+    oneTimePinId: account.oneTimePinId,
+  });
+  const tunnel = new Tunnel("tunnel", {
+    accountId,
+    host,
+    teamName: account.teamName,
+    audience: gate.audience,
+  });
+  new Alerts("alerts", { accountId, email: settings.alertEmail ?? family[0]!.email });
+
+  const server = new HomeServer("pi", {
+    connection,
+    bundles,
+    databasePassword: secrets.databasePassword,
+    borgPassphrase: secrets.borgPassphrase,
+    tunnelToken: tunnel.connectorToken,
+  });
+  const photos = new PhotoServer(
+    "photos",
+    {
+      connection,
+      admin: { email: `admin@${domain}`, password: secrets.adminPassword },
+      family,
+      url,
+    },
+    { dependsOn: [server.immich] },
+  );
+
+  // Last to come and first to go: nothing answers at the name before gate, connector and storage template are there.
+  new Hostname(
+    "hostname",
+    { domain, host, target: tunnel.target },
+    { dependsOn: [gate, tunnel, server, photos] },
+  );
+
+  return {
+    url,
+    tokenExpiry: gate.expiry,
+    people: Object.fromEntries(
+      family.map(({ name, email }) => [
+        name,
+        pulumi.secret(
+          pulumi.all({
+            email,
+            firstPassword: photos.firstPasswords[name]!,
+            phones: gate.headers[name] ?? {},
+          }),
+        ),
+      ]),
+    ),
+  };
+}
+
+/** The API that the Cloudflare provider uses too, by the same configuration. */
+function cloudflareApi() {
+  const apiToken =
+    pulumi.runtime.getConfig("cloudflare:apiToken") ?? process.env.CLOUDFLARE_API_TOKEN;
+  if (!apiToken) {
+    throw new UserError(
+      "cloudflare:apiToken is missing: make an API token as the README says and set it by: pulumi config set --secret cloudflare:apiToken. Nothing was changed.",
+    );
+  }
+  return { apiToken, baseUrl: pulumi.runtime.getConfig("cloudflare:baseUrl") ?? productionApi };
+}
+
+/** Waits until a resource is registered, so that what comes after it cannot begin before. */
+function settled(urn: pulumi.Output<string>): Promise<string> {
+  return new Promise((resolve) => urn.apply(resolve));
+}
+
+export default async () => {
+  try {
+    return await house();
+  } catch (error) {
+    // A sentence for the owner, without the stack that only a fault deserves.
+    if (error instanceof UserError) throw new pulumi.RunError(error.message);
+    throw error;
+  }
+};

@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import {
+  backupBundle,
+  disksBundle,
+  dockerBundle,
+  type ImagesLock,
+  immichBundle,
+  systemBundle,
+  tunnelBundle,
+} from "../../pi/bundles.ts";
+import type { Settings } from "../settings/schema.ts";
+import { UserError } from "../settings/user-error.ts";
+import { diskIdentities } from "./disk-identities.ts";
+import type { PlainBundles } from "./home-server.ts";
+
+/** Everything that goes to the Pi and is no secret. The same settings give the same bytes. */
+export function plainBundles(settings: Settings): PlainBundles {
+  const { timeZone, machineLearning } = settings;
+  const images = readImagesLock(settings.imagesLock);
+  return {
+    system: systemBundle({ timeZone }),
+    disks: disksBundle(diskIdentities(settings.disks)),
+    docker: dockerBundle(),
+    immich: immichBundle({ timeZone, lan: settings.pi.lan, machineLearning, images }),
+    tunnel: tunnelBundle({ images }),
+    backup: backupBundle(settings.backup),
+  };
+}
+
+function readImagesLock(file: string): ImagesLock {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as ImagesLock;
+  } catch (error) {
+    throw new UserError(
+      `The lock file of the container images in imagesLock, "${file}", could not be read: ${(error as Error).message}. Remove the setting to use the kit's own. Nothing was changed.`,
+    );
+  }
+}

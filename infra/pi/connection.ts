@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import type { Settings } from "../settings/schema.ts";
+import { UserError } from "../settings/user-error.ts";
+
+/** How the Pi is reached by SSH. The host key is pinned; without a private key the SSH agent is asked. */
+export interface PiConnection {
+  host: string;
+  port: number;
+  user: string;
+  /** `ssh-ed25519 AAAA…` */
+  hostKey: string;
+  /** PEM text. Secret. */
+  privateKey?: string;
+}
+
+/**
+ * Nothing in it changes from run to run, since a changed connection runs every command on the Pi again:
+ * the agent's socket therefore stays out of it and is taken from SSH_AUTH_SOCK.
+ *
+ * @throws {UserError} when the private key cannot be read, or there is neither key nor agent.
+ */
+export function piConnection(pi: Settings["pi"], environment = process.env): PiConnection {
+  const { host, port, user, hostKey, privateKeyFile } = pi;
+  if (privateKeyFile === undefined) {
+    if (!environment.SSH_AUTH_SOCK) {
+      throw new UserError(
+        "No SSH agent is running, and pi.privateKeyFile is not set: start the agent and \"ssh-add\" the Pi's key, or name the key's file in pi.privateKeyFile. Nothing was changed.",
+      );
+    }
+    return { host, port, user, hostKey };
+  }
+  const file = resolve(privateKeyFile.replace(/^~(?=\/)/, homedir()));
+  let privateKey: string;
+  try {
+    privateKey = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UserError(
+      `The private key in pi.privateKeyFile, "${privateKeyFile}", could not be read: ${(error as Error).message}. Nothing was changed.`,
+    );
+  }
+  if (/^Proc-Type: .*ENCRYPTED/m.test(privateKey) || isEncryptedOpenSsh(privateKey)) {
+    throw new UserError(
+      `The private key in pi.privateKeyFile, "${privateKeyFile}", has a passphrase: "ssh-add" it and remove the setting, so that the SSH agent is asked. Nothing was changed.`,
+    );
+  }
+  return { host, port, user, hostKey, privateKey };
+}
+
+/** OpenSSH's own format names the cipher after its magic word; "none" is an open key. */
+function isEncryptedOpenSsh(privateKey: string): boolean {
+  const match = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END/.exec(privateKey);
+  if (!match) return false;
+  const blob = Buffer.from(match[1]!, "base64");
+  const at = "openssh-key-v1\0".length;
+  const length = blob.readUInt32BE(at);
+  return blob.subarray(at + 4, at + 4 + length).toString() !== "none";
+}

@@ -1,0 +1,103 @@
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import type { Bundle, Subject } from "../../pi/bundle.ts";
+import {
+  applyCommand,
+  bootstrapCommand,
+  bootstrapInput,
+  bundleInput,
+  removeTunnelCommand,
+  secretsBundle,
+} from "../../pi/bundles.ts";
+import type { PiConnection } from "./connection.ts";
+import { shellLine } from "./shell-words.ts";
+
+/** What goes to the Pi without being secret, so that a preview can name the files that will change. */
+export interface PlainBundles {
+  system: Bundle<"system">;
+  disks: Bundle<"disks">;
+  docker: Bundle<"docker">;
+  immich: Bundle<"immich">;
+  tunnel: Bundle<"tunnel">;
+  backup: Bundle<"backup">;
+}
+
+export interface HomeServerArgs {
+  connection: PiConnection;
+  bundles: PlainBundles;
+  /** Secret. */
+  databasePassword: pulumi.Input<string>;
+  /** Secret. */
+  borgPassphrase: pulumi.Input<string>;
+  /** Secret. */
+  tunnelToken: pulumi.Input<string>;
+}
+
+/**
+ * The Pi, one command per subject: each sends its bundle on standard input to `apply` on the Pi, which
+ * lays down what differs. What must run again goes into the bundle; triggers are not used.
+ */
+export class HomeServer extends pulumi.ComponentResource {
+  /** Immich serves on the Pi once it is there. */
+  readonly immich: pulumi.Resource;
+  /** Its deletion stops the connector, so it must go before the tunnel does. */
+  readonly connector: pulumi.Resource;
+  readonly backup: pulumi.Resource;
+
+  constructor(name: string, args: HomeServerArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("ouchi:pi:HomeServer", name, {}, opts);
+    const connection = sshConnection(args.connection);
+
+    const subject = (
+      role: Subject,
+      stdin: pulumi.Input<string>,
+      dependsOn: pulumi.Resource[],
+      lifecycle: { delete?: string } = {},
+    ) =>
+      new command.remote.Command(
+        `${name}-${role}`,
+        {
+          connection,
+          create: shellLine(role === "system" ? bootstrapCommand() : applyCommand(role)),
+          ...lifecycle,
+          stdin,
+          addPreviousOutputInEnv: false,
+        },
+        // The Pi goes on serving at home after a destroy, and a dead Pi never stops one: only the connector is taken away.
+        { parent: this, dependsOn, retainOnDelete: lifecycle.delete === undefined },
+      );
+
+    const { bundles } = args;
+    const system = subject("system", bootstrapInput(bundles.system), []);
+    const disks = subject("disks", bundleInput(bundles.disks), [system]);
+    const docker = subject("docker", bundleInput(bundles.docker), [disks]);
+    const secrets = subject(
+      "secrets",
+      pulumi.secret(
+        pulumi
+          .all([args.databasePassword, args.borgPassphrase, args.tunnelToken])
+          .apply(([databasePassword, borgPassphrase, tunnelToken]) =>
+            bundleInput(secretsBundle({ databasePassword, borgPassphrase, tunnelToken })),
+          ),
+      ),
+      [system],
+    );
+    this.immich = subject("immich", bundleInput(bundles.immich), [docker, secrets]);
+    this.connector = subject("tunnel", bundleInput(bundles.tunnel), [docker, secrets], {
+      delete: shellLine(removeTunnelCommand()),
+    });
+    this.backup = subject("backup", bundleInput(bundles.backup), [this.immich]);
+    this.registerOutputs();
+  }
+}
+
+/** pulumi-command ignores the host key unless it is set: it always is. */
+function sshConnection({ host, port, user, hostKey, privateKey }: PiConnection) {
+  return {
+    host,
+    port,
+    user,
+    hostKey,
+    ...(privateKey === undefined ? {} : { privateKey: pulumi.secret(privateKey) }),
+  };
+}
