@@ -1,0 +1,127 @@
+/**
+ * `immich:index:Admin`: the kit's own administrator, who holds no photos. Every step looks first at
+ * what is there, so a run that was cut goes on where it ended.
+ */
+import * as sdk from "@immich/sdk";
+import { type ImmichApi, explain } from "./api.ts";
+import type { Connection } from "./connection.ts";
+import type { ResourceKind } from "./resource-kind.ts";
+import { UserError } from "./user-error.ts";
+
+export interface AdminInputs {
+  connection: Connection;
+  email: string;
+  name: string;
+  password: string;
+}
+
+export interface AdminOutputs extends AdminInputs {
+  userId: string;
+}
+
+const credentials = ({ email, password }: AdminInputs) => ({ email, password });
+
+async function ensureAdmin(api: ImmichApi, inputs: AdminInputs): Promise<string> {
+  const { email, name, password } = inputs;
+  const { isInitialized } = await api.anonymous((options) => sdk.getServerConfig(options));
+  if (!isInitialized) {
+    try {
+      await api.anonymous((options) =>
+        sdk.signUpAdmin({ signUpDto: { email, name, password } }, options),
+      );
+    } catch (error) {
+      // Someone else may have signed up meanwhile; the sign-in below tells.
+      if (!(sdk.isHttpError(error) && /already has an admin/.test(error.data?.message))) {
+        throw explain(error, `sign up "${email}" as its administrator`, [password]);
+      }
+    }
+  }
+  const me = await api.admin(credentials(inputs), "show the kit's own account", (options) =>
+    sdk.getMyUser(options),
+  );
+  if (me.name !== name || me.shouldChangePassword) {
+    await api.admin(credentials(inputs), `set up "${email}"`, (options) =>
+      sdk.updateUserAdmin(
+        { id: me.id, userAdminUpdateDto: { name, shouldChangePassword: false } },
+        options,
+      ),
+    );
+  }
+  const { isOnboarded } = await api.anonymous((options) => sdk.getServerConfig(options));
+  if (!isOnboarded) {
+    await api.admin(credentials(inputs), "finish its first steps", (options) =>
+      sdk.updateAdminOnboarding({ adminOnboardingUpdateDto: { isOnboarded: true } }, options),
+    );
+  }
+  return me.id;
+}
+
+export const admin: ResourceKind<AdminInputs, AdminOutputs> = {
+  secrets: ["connection.privateKey", "password"],
+  computed: ["userId"],
+  compared: ["connection", "email", "name", "password"],
+
+  async check(_context, _olds, news) {
+    if (typeof news.email === "string") news.email = news.email.trim().toLowerCase();
+    return [];
+  },
+
+  async create(context, inputs) {
+    const userId = await ensureAdmin(context.api(inputs.connection), inputs);
+    return { id: userId, outputs: { ...inputs, userId } };
+  },
+
+  async read(context, id, state) {
+    const api = context.api(state.connection);
+    const { isInitialized } = await api.anonymous((options) => sdk.getServerConfig(options));
+    if (!isInitialized) return undefined;
+    const me = await api.admin(credentials(state), "show the kit's own account", (options) =>
+      sdk.getMyUser(options),
+    );
+    return me.id === id ? { ...state, email: me.email, name: me.name } : undefined;
+  },
+
+  async update(context, id, olds, news) {
+    const { email, name, password } = news;
+    if (email === olds.email && name === olds.name && password === olds.password) {
+      return { ...news, userId: id };
+    }
+    const api = context.api(news.connection);
+    // A run that was cut may have changed the password already: the new one is tried first.
+    const valid = await api.signIn({ email, password }).then(
+      () => ({ email, password }),
+      () => ({ email: olds.email, password: olds.password }),
+    );
+    await api.admin(
+      valid,
+      `change "${olds.email}"`,
+      (options) =>
+        sdk.updateUserAdmin(
+          {
+            id,
+            userAdminUpdateDto: { email, name, password, shouldChangePassword: false },
+          },
+          options,
+        ),
+      [password],
+    );
+    return { ...news, userId: id };
+  },
+
+  async delete(context, _id, state) {
+    await context.log(
+      "info",
+      `Immich's administrator "${state.email}" stays: the kit deletes no account.`,
+    );
+  },
+};
+
+/** The kit's admin must not be one of the family: photos of the first admin lie under library/admin. */
+export function refuseAdminAsPerson(person: { email: string }, adminEmail: string): void {
+  if (person.email === adminEmail) {
+    throw new UserError(
+      `"${person.email}" is the kit's own administrator and cannot be a person of the family too: give the person another e-mail address.`,
+      "family",
+    );
+  }
+}

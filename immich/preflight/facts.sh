@@ -1,0 +1,67 @@
+#!/bin/sh
+# Looks at the Pi and changes nothing. Sent on standard input to "sh -s"; prints sections, each begun by
+# a line "@name". A disk that shows a file system is not read, so that a sleeping disk goes on sleeping.
+LC_ALL=C
+PATH=$PATH:/usr/sbin:/sbin
+export LC_ALL PATH
+
+section() { printf '@%s\n' "$1"; }
+
+section architecture
+dpkg --print-architecture 2>/dev/null
+section os
+cat /etc/os-release 2>/dev/null
+section python3
+command -v python3
+section sudo
+if sudo -n true 2>/dev/null; then sudo=yes; else sudo=no; fi
+echo "$sudo"
+section controllers
+cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null
+section clock
+date +%s
+section rootFree
+df -B1 --output=avail / 2>/dev/null | tail -n 1
+section route
+ip -json route show default 2>/dev/null
+section addresses
+ip -json address show 2>/dev/null
+section rootDevice
+root=$(findmnt -no SOURCE / 2>/dev/null)
+readlink -f "$root"
+section blockDevices
+lsblk --json --bytes \
+  --output NAME,PATH,TYPE,SIZE,MODEL,SERIAL,WWN,FSTYPE,LABEL,UUID,PTTYPE,MOUNTPOINTS 2>/dev/null
+
+# A link in /dev/disk leads to one device only; what each device claims shows two of the same name.
+section links
+lsblk -nrpo NAME,TYPE 2>/dev/null | while read -r device type; do
+  case $type in disk | part) ;; *) continue ;; esac
+  for link in $(udevadm info --query=symlink --name="$device" 2>/dev/null); do
+    case $link in disk/by-id/* | disk/by-path/*) printf '%s %s\n' "$device" "/dev/$link" ;; esac
+  done
+done
+section targets
+for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
+  [ -e "$link" ] && printf '%s %s\n' "$(readlink -f "$link")" "$link"
+done
+
+# Only what shows nothing is read: a signature that udev did not tell of, or bytes without any.
+section contents
+[ "$sudo" = yes ] || exit 0
+lsblk -dnrpbo NAME,TYPE,SIZE 2>/dev/null | while read -r disk type size; do
+  [ "$type" = disk ] || continue
+  [ "$size" -ge 2097152 ] || continue
+  case $disk in /dev/zram* | /dev/loop* | /dev/ram* | /dev/mmcblk*boot*) continue ;; esac
+  [ "$(lsblk -nro FSTYPE,PTTYPE,PARTTYPE,MOUNTPOINT "$disk" | tr -d ' \n')" = "" ] || continue
+  [ "$(lsblk -nro NAME "$disk" | wc -l)" -eq 1 ] || continue
+  signatures=$(sudo -n wipefs --no-act --noheadings --output TYPE "$disk" 2>/dev/null | sort -u | tr '\n' ',')
+  bytes=$(
+    {
+      sudo -n dd if="$disk" bs=1048576 count=1 2>/dev/null
+      sudo -n dd if="$disk" bs=1048576 skip=$((size / 1048576 - 1)) 2>/dev/null
+    } | tr -d '\000' | wc -c
+  )
+  printf '%s %s %s\n' "$disk" "$bytes" "$signatures"
+done
+exit 0

@@ -1,0 +1,140 @@
+/** What facts.sh saw, as values. */
+
+export interface BlockDevice {
+  /** `/dev/sda`: a name until the next boot, never an identity. */
+  path: string;
+  type: string;
+  sizeBytes: number;
+  model?: string;
+  serial?: string;
+  wwn?: string;
+  fileSystem?: string;
+  label?: string;
+  uuid?: string;
+  partitionTable?: string;
+  mountPoints: string[];
+  children: BlockDevice[];
+}
+
+export interface Facts {
+  /** Debian's name of the userland: arm64, amd64, armhf. */
+  architecture: string;
+  os: { id: string; version: number; name: string };
+  hasPython: boolean;
+  hasSudo: boolean;
+  hasMemoryCgroup: boolean;
+  /** Unix time in seconds. */
+  clock: number;
+  rootFreeBytes: number;
+  /** Where / comes from, `/dev/mmcblk0p2`. */
+  rootDevice: string;
+  disks: BlockDevice[];
+  /** Names in /dev/disk/by-id and by-path, by the device that claims them. */
+  links: { device: string; link: string }[];
+  /** Disks that show nothing: bytes that are not zero at both ends, and signatures. */
+  contents: Record<string, { nonZeroBytes: number; signatures: string[] }>;
+  macAddress: string;
+  addresses: string[];
+}
+
+interface LsblkDevice {
+  path: string;
+  type: string;
+  size: number;
+  model: string | null;
+  serial: string | null;
+  wwn: string | null;
+  fstype: string | null;
+  label: string | null;
+  uuid: string | null;
+  pttype: string | null;
+  mountpoints: (string | null)[];
+  children?: LsblkDevice[];
+}
+
+interface IpInterface {
+  ifname: string;
+  address?: string;
+  addr_info?: { local?: string; scope?: string }[];
+}
+
+export function parseFacts(output: string): Facts {
+  const sections = new Map<string, string>();
+  for (const part of output.split(/^@(?=\w+$)/m).slice(1)) {
+    const end = part.indexOf("\n");
+    sections.set(part.slice(0, end), part.slice(end + 1).trim());
+  }
+  const text = (name: string) => sections.get(name) ?? "";
+  const lines = (name: string) => text(name).split("\n").filter(Boolean);
+  const json = <T>(name: string, otherwise: T): T =>
+    text(name) ? (JSON.parse(text(name)) as T) : otherwise;
+  const os = new Map(
+    lines("os").map((line) => {
+      const at = line.indexOf("=");
+      return [line.slice(0, at), line.slice(at + 1).replace(/^"|"$/g, "")] as const;
+    }),
+  );
+  const pairs = (name: string) =>
+    lines(name).map((line) => {
+      const [device, link] = line.split(" ");
+      return { device: device!, link: link! };
+    });
+  const [route] = json<{ dev: string }[]>("route", []);
+  const network = json<IpInterface[]>("addresses", []).find((each) => each.ifname === route?.dev);
+  const links = [...pairs("links"), ...pairs("targets")];
+
+  return {
+    architecture: text("architecture"),
+    os: {
+      id: os.get("ID") ?? "",
+      version: Number(os.get("VERSION_ID") ?? Number.NaN),
+      name: os.get("PRETTY_NAME") ?? "an unknown system",
+    },
+    hasPython: text("python3") !== "",
+    hasSudo: text("sudo") === "yes",
+    hasMemoryCgroup: text("controllers").split(/\s+/).includes("memory"),
+    clock: Number(text("clock")),
+    rootFreeBytes: Number(text("rootFree")),
+    rootDevice: text("rootDevice"),
+    disks: json<{ blockdevices: LsblkDevice[] }>("blockDevices", {
+      blockdevices: [],
+    }).blockdevices.map(device),
+    links: links.filter(
+      (one, i) =>
+        links.findIndex((other) => other.device === one.device && other.link === one.link) === i,
+    ),
+    contents: Object.fromEntries(
+      lines("contents").map((line) => {
+        const [disk, bytes, signatures] = line.split(" ");
+        return [
+          disk!,
+          {
+            nonZeroBytes: Number(bytes),
+            signatures: (signatures ?? "").split(",").filter(Boolean),
+          },
+        ];
+      }),
+    ),
+    macAddress: network?.address ?? "",
+    addresses: (network?.addr_info ?? [])
+      .filter((address) => address.scope === "global" && address.local)
+      .map((address) => address.local!),
+  };
+}
+
+function device(raw: LsblkDevice): BlockDevice {
+  return {
+    path: raw.path,
+    type: raw.type,
+    sizeBytes: raw.size,
+    ...(raw.model && { model: raw.model.trim() }),
+    ...(raw.serial && { serial: raw.serial.trim() }),
+    ...(raw.wwn && { wwn: raw.wwn }),
+    ...(raw.fstype && { fileSystem: raw.fstype }),
+    ...(raw.label && { label: raw.label }),
+    ...(raw.uuid && { uuid: raw.uuid }),
+    ...(raw.pttype && { partitionTable: raw.pttype }),
+    mountPoints: raw.mountpoints.filter((point) => point !== null),
+    children: (raw.children ?? []).map(device),
+  };
+}

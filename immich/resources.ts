@@ -1,0 +1,168 @@
+/** The Immich provider's resources, as a Pulumi program declares them. */
+import * as pulumi from "@pulumi/pulumi";
+import { version } from "./version.ts";
+
+/** How the Pi is reached by SSH. A change of it is no change of what it leads to. */
+export interface ConnectionArgs {
+  host: pulumi.Input<string>;
+  /** @default 22 */
+  port?: pulumi.Input<number>;
+  user: pulumi.Input<string>;
+  /** Pinned, `ssh-ed25519 AAAA…`. */
+  hostKey: pulumi.Input<string>;
+  /** PEM text; without it the SSH agent is asked. Secret. */
+  privateKey?: pulumi.Input<string>;
+  /** @default SSH_AUTH_SOCK of the environment */
+  agentSocketPath?: pulumi.Input<string>;
+  /** Immich's port on the Pi's own loopback. @default 2283 */
+  apiPort?: pulumi.Input<number>;
+}
+
+/** Immich's administrator, by whose account the kit works. */
+export interface CredentialsArgs {
+  email: pulumi.Input<string>;
+  /** Secret. */
+  password: pulumi.Input<string>;
+}
+
+/**
+ * A disk by what tells it apart, not by `/dev/sda`, which may be the other one after a boot: an `id`, or
+ * the `uuid` of an ext4 file system that was made by hand and is taken over with all that is on it.
+ */
+export interface DiskIdentity {
+  /** Its name in /dev/disk/by-id or by-path. */
+  id?: pulumi.Input<string>;
+  /** May be formatted while it is blank. @default false */
+  allowFormat?: pulumi.Input<boolean>;
+  uuid?: pulumi.Input<string>;
+  adopt?: pulumi.Input<boolean>;
+}
+
+export interface PreflightArgs {
+  connection: ConnectionArgs;
+  disks: { main: DiskIdentity; backup: DiskIdentity };
+  /**
+   * Stands for all that the program would change on the Pi. While it stays the same, a Pi that is out
+   * of reach or unfit is a warning, else it stops everything before the first change.
+   */
+  contentDigest: pulumi.Input<string>;
+}
+
+/** Looks at the Pi once per run, over one SSH connection, and changes nothing there. */
+export class Preflight extends pulumi.CustomResource {
+  /** Of the interface that has the default route: for the router's address reservation. */
+  declare readonly macAddress: pulumi.Output<string>;
+  declare readonly addresses: pulumi.Output<string[]>;
+
+  constructor(name: string, args: PreflightArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:Preflight",
+      name,
+      {
+        ...args,
+        connection: sealed(args.connection),
+        macAddress: undefined,
+        addresses: undefined,
+      },
+      { version, ...opts },
+    );
+  }
+}
+
+export interface AdminArgs {
+  connection: ConnectionArgs;
+  email: pulumi.Input<string>;
+  name: pulumi.Input<string>;
+  /** Secret. */
+  password: pulumi.Input<string>;
+}
+
+/** The first administrator: the kit's own account, without photos. Deleting it leaves it in Immich. */
+export class Admin extends pulumi.CustomResource {
+  declare readonly email: pulumi.Output<string>;
+  declare readonly userId: pulumi.Output<string>;
+
+  constructor(name: string, args: AdminArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:Admin",
+      name,
+      {
+        ...args,
+        connection: sealed(args.connection),
+        password: pulumi.secret(args.password),
+        userId: undefined,
+      },
+      { version, ...opts },
+    );
+  }
+}
+
+export interface UserArgs {
+  connection: ConnectionArgs;
+  admin: CredentialsArgs;
+  /** Who is in Immich with this address already is adopted; a change of it keeps the account. */
+  email: pulumi.Input<string>;
+  name: pulumi.Input<string>;
+  /** The folder of the person's originals, `library/<label>`; stays as it was first. */
+  storageLabel: pulumi.Input<string>;
+  /** For a new account only, and to be changed at the first sign-in. Secret. */
+  initialPassword: pulumi.Input<string>;
+  /** Bytes. @default no limit */
+  quota?: pulumi.Input<number>;
+}
+
+/** A person's account. Nothing ever deletes or replaces it: Immich would purge the photos. */
+export class User extends pulumi.CustomResource {
+  declare readonly email: pulumi.Output<string>;
+  declare readonly storageLabel: pulumi.Output<string>;
+  declare readonly userId: pulumi.Output<string>;
+  /** Whether the account was there before, with a password of its own. */
+  declare readonly adopted: pulumi.Output<boolean>;
+
+  constructor(name: string, args: UserArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:User",
+      name,
+      {
+        ...args,
+        connection: sealed(args.connection),
+        admin: { ...args.admin, password: pulumi.secret(args.admin.password) },
+        initialPassword: pulumi.secret(args.initialPassword),
+        userId: undefined,
+        adopted: undefined,
+      },
+      { version, ...opts },
+    );
+  }
+}
+
+/** A part of Immich's settings: what is given here is the kit's, the rest stays the owner's. */
+export interface OwnedSettings {
+  [key: string]: pulumi.Input<string | number | boolean | null | unknown[]> | OwnedSettings;
+}
+
+export interface SystemSettingsArgs {
+  connection: ConnectionArgs;
+  admin: CredentialsArgs;
+  settings: OwnedSettings;
+}
+
+export class SystemSettings extends pulumi.CustomResource {
+  constructor(name: string, args: SystemSettingsArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:SystemSettings",
+      name,
+      {
+        ...args,
+        connection: sealed(args.connection),
+        admin: { ...args.admin, password: pulumi.secret(args.admin.password) },
+      },
+      { version, ...opts },
+    );
+  }
+}
+
+function sealed(connection: ConnectionArgs): pulumi.Inputs {
+  const { privateKey, ...rest } = connection;
+  return privateKey === undefined ? rest : { ...rest, privateKey: pulumi.secret(privateKey) };
+}

@@ -1,0 +1,231 @@
+/**
+ * `immich:index:User`: a person of the family. Immich purges a deleted person's photos after seven days,
+ * so nothing here deletes and nothing replaces: whoever is there is adopted by e-mail, a soft-deleted
+ * person is restored, and "delete" leaves the account.
+ *
+ * The storage label names the folder that holds the person's originals. It is set when the kit makes
+ * the account and never again: an adopted account keeps the one that it has, and a later change of the
+ * input is answered by a warning.
+ *
+ * The first password belongs to creation. A person who is there has their own; it is never touched.
+ */
+import * as sdk from "@immich/sdk";
+import { refuseAdminAsPerson } from "./admin.ts";
+import type { Credentials, ImmichApi } from "./api.ts";
+import type { Connection } from "./connection.ts";
+import type { Context, ResourceKind } from "./resource-kind.ts";
+import { UserError } from "./user-error.ts";
+
+export interface UserInputs {
+  connection: Connection;
+  admin: Credentials;
+  email: string;
+  name: string;
+  storageLabel: string;
+  initialPassword: string;
+  /** Bytes; null or missing: no limit. */
+  quota?: number | null;
+}
+
+export interface UserOutputs extends UserInputs {
+  userId: string;
+  /** Whether the account was there before the kit; its password then is the person's own. */
+  adopted: boolean;
+}
+
+async function findByEmail(
+  api: ImmichApi,
+  inputs: Pick<UserInputs, "admin" | "email">,
+): Promise<sdk.UserAdminResponseDto | undefined> {
+  const people = await api.admin(inputs.admin, "list its people", (options) =>
+    sdk.searchUsersAdmin({ withDeleted: true }, options),
+  );
+  const same = people.filter((person) => person.email.toLowerCase() === inputs.email);
+  return same.find((person) => person.deletedAt === null) ?? same[0];
+}
+
+async function restoreIfDeleted(
+  context: Context,
+  api: ImmichApi,
+  admin: Credentials,
+  person: sdk.UserAdminResponseDto,
+): Promise<void> {
+  if (person.deletedAt === null) return;
+  if (person.status === sdk.UserStatus.Removing) {
+    throw new UserError(
+      `Immich is removing the account of "${person.email}" for good at this moment, as someone asked it to: wait until it is gone from Administration > Users, then run the same command again.`,
+    );
+  }
+  await api.admin(admin, `restore "${person.email}"`, (options) =>
+    sdk.restoreUserAdmin({ id: person.id }, options),
+  );
+  await context.log(
+    "warning",
+    `"${person.email}" had been deleted in Immich and was restored, with all photos: the family list names this person.`,
+  );
+}
+
+async function adopt(
+  context: Context,
+  api: ImmichApi,
+  inputs: UserInputs,
+  person: sdk.UserAdminResponseDto,
+): Promise<{ id: string; outputs: UserOutputs }> {
+  await restoreIfDeleted(context, api, inputs.admin, person);
+  const changes = changesOf(person, inputs);
+  if (Object.keys(changes).length > 0) {
+    await api.admin(inputs.admin, `change "${inputs.email}"`, (options) =>
+      sdk.updateUserAdmin({ id: person.id, userAdminUpdateDto: changes }, options),
+    );
+  }
+  const kept =
+    person.storageLabel === inputs.storageLabel
+      ? ""
+      : ` Their originals stay under library/${person.storageLabel ?? person.id}.`;
+  await context.log(
+    "info",
+    `"${inputs.email}" is in Immich already and was adopted; password and photos are as they were.${kept}`,
+  );
+  return {
+    id: person.id,
+    outputs: {
+      ...inputs,
+      storageLabel: person.storageLabel ?? person.id,
+      userId: person.id,
+      adopted: true,
+    },
+  };
+}
+
+/** Name and quota are the kit's to set; address, label and password of an account that is there are not. */
+function changesOf(
+  person: sdk.UserAdminResponseDto,
+  inputs: Pick<UserInputs, "name" | "quota">,
+): sdk.UserAdminUpdateDto {
+  const quota = inputs.quota ?? null;
+  return {
+    ...(person.name !== inputs.name && { name: inputs.name }),
+    ...(inputs.quota !== undefined &&
+      person.quotaSizeInBytes !== quota && { quotaSizeInBytes: quota }),
+  };
+}
+
+export const user: ResourceKind<UserInputs, UserOutputs> = {
+  secrets: ["connection.privateKey", "admin.password", "initialPassword"],
+  computed: ["userId", "adopted"],
+  // Neither storageLabel nor initialPassword: see above.
+  compared: ["connection", "admin", "email", "name", "quota"],
+
+  async check(context, olds, news, known) {
+    if (known(news.email)) news.email = news.email.trim().toLowerCase();
+    if (olds && known(news.storageLabel) && olds.storageLabel !== news.storageLabel) {
+      await context.log(
+        "warning",
+        `The storage label of "${news.email}" stays "${olds.storageLabel}", not "${news.storageLabel}": their originals lie under library/${olds.storageLabel}, and the kit moves no photos.`,
+      );
+      news.storageLabel = olds.storageLabel;
+    }
+    return [];
+  },
+
+  async create(context, inputs) {
+    refuseAdminAsPerson(inputs, inputs.admin.email);
+    const api = context.api(inputs.connection);
+    const present = await findByEmail(api, inputs);
+    if (present) return adopt(context, api, inputs, present);
+    const { email, name, storageLabel, initialPassword, quota } = inputs;
+    let created: sdk.UserAdminResponseDto;
+    try {
+      created = await api.admin(
+        inputs.admin,
+        `make an account for "${email}"`,
+        (options) =>
+          sdk.createUserAdmin(
+            {
+              userAdminCreateDto: {
+                email,
+                name,
+                password: initialPassword,
+                storageLabel,
+                shouldChangePassword: true,
+                notify: false,
+                ...(quota !== undefined && { quotaSizeInBytes: quota }),
+              },
+            },
+            options,
+          ),
+        [initialPassword],
+      );
+    } catch (error) {
+      // The answer to an earlier try may have been lost on the way.
+      const made = await findByEmail(api, inputs);
+      if (!made) throw error;
+      return adopt(context, api, inputs, made);
+    }
+    return {
+      id: created.id,
+      outputs: {
+        ...inputs,
+        storageLabel: created.storageLabel ?? created.id,
+        userId: created.id,
+        adopted: false,
+      },
+    };
+  },
+
+  async read(context, id, state) {
+    const api = context.api(state.connection);
+    const people = await api.admin(state.admin, "list its people", (options) =>
+      sdk.searchUsersAdmin({ withDeleted: true, id }, options),
+    );
+    const person = people.find((each) => each.id === id);
+    // A soft-deleted person counts as gone, so that the next `up` restores them by adoption.
+    if (!person || person.deletedAt !== null) return undefined;
+    return {
+      ...state,
+      email: person.email.toLowerCase(),
+      name: person.name,
+      storageLabel: person.storageLabel ?? person.id,
+      userId: person.id,
+      adopted: state.adopted ?? true,
+      ...(state.quota !== undefined && { quota: person.quotaSizeInBytes }),
+    };
+  },
+
+  async update(context, id, olds, news) {
+    const outputs = { ...news, userId: id, adopted: olds.adopted, storageLabel: olds.storageLabel };
+    const same = olds.email === news.email && olds.name === news.name && olds.quota === news.quota;
+    if (same) return outputs;
+    refuseAdminAsPerson(news, news.admin.email);
+    const api = context.api(news.connection);
+    const people = await api.admin(news.admin, "list its people", (options) =>
+      sdk.searchUsersAdmin({ withDeleted: true, id }, options),
+    );
+    const person = people.find((each) => each.id === id);
+    if (!person) {
+      throw new UserError(
+        `The account of "${olds.email}" is no longer in Immich: run "pulumi refresh", and the next "pulumi up" makes a new one.`,
+      );
+    }
+    await restoreIfDeleted(context, api, news.admin, person);
+    const changes: sdk.UserAdminUpdateDto = {
+      ...changesOf(person, news),
+      ...(person.email !== news.email && { email: news.email }),
+      // A quota that is no longer given is no quota.
+      ...(news.quota === undefined && olds.quota !== undefined && { quotaSizeInBytes: null }),
+    };
+    if (Object.keys(changes).length > 0) {
+      await api.admin(news.admin, `change "${olds.email}"`, (options) =>
+        sdk.updateUserAdmin({ id, userAdminUpdateDto: changes }, options),
+      );
+    }
+    return outputs;
+  },
+
+  async delete(context, _id, state) {
+    await context.log(
+      "warning",
+      `The account of "${state.email}" stays in Immich with all photos: the kit deletes nobody. Who is to be deleted is deleted by hand, in Immich's page under Administration > Users; Immich then purges their photos after seven days.`,
+    );
+  },
+};
