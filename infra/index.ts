@@ -79,6 +79,8 @@ async function house() {
 
   return {
     url,
+    // For the address reservation in the router at home.
+    pi: { macAddress: preflight.macAddress, addresses: preflight.addresses },
     tokenExpiry: gate.expiry,
     people: Object.fromEntries(
       family.map(({ name, email }) => [
