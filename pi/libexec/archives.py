@@ -1,0 +1,188 @@
+"""The Borg repository on HDD2."""
+
+import contextlib
+import json
+import os
+import pathlib
+import time
+
+import host
+from host import UserError, run, say
+
+REPOSITORY = host.BACKUP + "/borg/immich"
+CONFIG = host.ETC + "/borgmatic.yaml"
+PASSPHRASE = host.SECRETS + "/borg-passphrase"
+BASE = host.MAIN + "/kit/borg"
+RECORD = host.STATE + "/repository.json"
+KEY_COPY = host.STATE + "/borg-key"
+
+
+def environment():
+    return {
+        "BORG_PASSCOMMAND": f"cat {PASSPHRASE}",
+        # The cache: on HDD1, since the SD card is small and wears, and without it a run reads every photo again.
+        "BORG_BASE_DIR": BASE,
+        # HDD2 may have served another Pi before this one.
+        "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "no",
+    }
+
+
+def borg(*arguments, check=True, **options):
+    done = run(["borg", *arguments], environment=environment(), check=False, **options)
+    if check and done.returncode != 0:
+        if "passphrase" in (done.stderr or "").lower():
+            raise UserError(
+                f'The passphrase in "{PASSPHRASE}" does not open the backups at "{REPOSITORY}". It is the one of the recovery sheet, '
+                "and the stack holds it as the protected Borg passphrase. Nothing was changed."
+            )
+        raise host.CommandFailed(["borg", *arguments], done.returncode, done.stderr or "")
+    return done
+
+
+def borgmatic(*arguments):
+    """borg's warnings are errors here; the answer is None or what was said."""
+    done = run(["borgmatic", "--config", CONFIG, "--no-color", "--verbosity", "-1", *arguments], environment=environment(), check=False)
+    if done.returncode == 0:
+        return None
+    lines = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+    return "\n".join(lines[-15:]) or f"status {done.returncode}"
+
+
+@contextlib.contextmanager
+def awake():
+    """HDD2, mounted while it is needed; nothing is written unless it is the right disk."""
+    uuid = host.read_applied()["disks"].get("backup", {}).get("uuid")
+    if uuid is None:
+        raise UserError('No backup disk is set up on this Pi; run "pulumi up" first.')
+    mounted = host.is_mounted(host.BACKUP)
+    if not mounted:
+        result = run(["mount", host.BACKUP], check=False)
+        if result.returncode != 0:
+            raise UserError(
+                f'The backup disk (UUID "{uuid}") could not be mounted at "{host.BACKUP}": {result.stderr.strip()} '
+                "Is it plugged in and powered? Nothing was written."
+            )
+    try:
+        host.require_disk("backup")
+        yield
+    finally:
+        put_to_sleep()
+
+
+def put_to_sleep():
+    if not host.is_mounted(host.BACKUP):
+        return
+    source = host.output(["findmnt", "-n", "-o", "SOURCE", "--mountpoint", host.BACKUP], check=False)
+    os.sync()
+    for _ in range(10):
+        if run(["umount", host.BACKUP], check=False).returncode == 0:
+            break
+        time.sleep(1)
+    else:
+        raise UserError(f'"{host.BACKUP}" is busy and could not be unmounted; see "fuser -vm {host.BACKUP}" on the Pi.')
+    # Best effort: some USB bridges know no standby.
+    run(["hdparm", "-q", "-y", source], check=False)
+
+
+def running_borgs():
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "comm").read_text().strip() == "borg":
+                found.append(folder.name)
+    return found
+
+
+def break_stale_lock():
+    """Borg keeps a lock whose process number is in use again after a boot. The disk is ours alone: no borg here, no holder."""
+    holders = [each for name in ("lock.exclusive",) for each in (os.listdir(f"{REPOSITORY}/{name}") if os.path.isdir(f"{REPOSITORY}/{name}") else [])]
+    if not holders and not os.path.exists(f"{REPOSITORY}/lock.roster"):
+        return
+    busy = running_borgs()
+    if busy:
+        raise UserError(
+            f'The backups at "{REPOSITORY}" are locked by "{", ".join(holders) or "another reader"}", and borg is running (process {", ".join(busy)}). '
+            "Wait for it to end and try again. Nothing was changed."
+        )
+    borg("break-lock", REPOSITORY)
+    say("took away the lock of a run that was cut")
+
+
+def exists():
+    return os.path.exists(REPOSITORY + "/config")
+
+
+def recorded_id():
+    mark = host.read_json(f"{host.BACKUP}/{host.SENTINEL}") or {}
+    return (host.read_json(RECORD) or {}).get("id") or mark.get("repository")
+
+
+def open_repository(create=False):
+    """Makes the repository once; afterwards a missing or another one is an error, never a reason to begin anew."""
+    known = recorded_id()
+    if not os.path.exists(PASSPHRASE):
+        raise UserError(f'The passphrase of the backups is missing at "{PASSPHRASE}"; run "pulumi up" again. Nothing was changed.')
+    host.make_folder(BASE, 0o700)
+    if not exists():
+        if known:
+            raise UserError(
+                f'The backups (repository "{known}") are not at "{REPOSITORY}" any more. The kit does not begin new ones over lost ones: '
+                "is this the right disk? Nothing was changed."
+            )
+        if not create:
+            raise UserError(f'There are no backups at "{REPOSITORY}" yet. Nothing was changed.')
+        host.make_folder(os.path.dirname(REPOSITORY), 0o700)
+        borg("init", "--encryption", "repokey-blake2", REPOSITORY)
+        borg("config", REPOSITORY, "additional_free_space", "2G")
+        say(f"made an encrypted repository at {REPOSITORY}")
+    break_stale_lock()
+    found = json.loads(borg("info", "--json", REPOSITORY).stdout)["repository"]["id"]
+    if known and known != found:
+        raise UserError(
+            f'"{REPOSITORY}" is the repository "{found}", but this house\'s backups are "{known}". Is this the right disk? Nothing was changed.'
+        )
+    if not os.path.exists(RECORD):
+        host.make_folder(host.STATE)
+        host.write_json(RECORD, {"id": found})
+    mark = host.read_json(f"{host.BACKUP}/{host.SENTINEL}")
+    if mark.get("repository") != found:
+        host.write_json(f"{host.BACKUP}/{host.SENTINEL}", {**mark, "repository": found})
+    if not os.path.exists(KEY_COPY):
+        # The key lies in the repository, sealed by the passphrase; a repository whose config is lost opens with this copy.
+        key = borg("key", "export", REPOSITORY).stdout
+        host.write_file(KEY_COPY, key.encode(), 0o600)
+
+
+def listed():
+    """Oldest first: name and time."""
+    found = json.loads(borg("list", "--json", REPOSITORY).stdout)["archives"]
+    return [{"name": each["name"], "time": each["time"]} for each in found]
+
+
+def file_count(archive):
+    return json.loads(borg("info", "--json", f"{REPOSITORY}::{archive}").stdout)["archives"][0]["stats"]["nfiles"]
+
+
+def original_size(archive):
+    return json.loads(borg("info", "--json", f"{REPOSITORY}::{archive}").stdout)["archives"][0]["stats"]["original_size"]
+
+
+def paths_below(archive, folder):
+    lines = borg("list", "--format", "{path}{NUL}", f"{REPOSITORY}::{archive}", folder.lstrip("/")).stdout
+    return ["/" + path for path in lines.split("\0") if path]
+
+
+def extract(archive, paths, folder):
+    """Extracts whole paths (as they are on the Pi) below `folder`; a path that the archive lacks is an error of borg's."""
+    wanted = [f"pf:{path.lstrip('/')}" for path in paths]
+    return borg("extract", "--numeric-ids", f"{REPOSITORY}::{archive}", *wanted, cwd=folder)
+
+
+def holds(archive, paths):
+    """Which of these paths the archive has."""
+    wanted = [f"pf:{path.lstrip('/')}" for path in paths]
+    if not wanted:
+        return set()
+    lines = borg("list", "--format", "{path}{NUL}", f"{REPOSITORY}::{archive}", *wanted).stdout
+    return {"/" + path for path in lines.split("\0") if path}

@@ -1,0 +1,252 @@
+"""What every program of the kit on the Pi stands on: errors, commands, whole-file writes, the one lock, the records."""
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import secrets
+import subprocess
+import sys
+import time
+import traceback
+
+LIBEXEC = "/usr/local/libexec/ouchi-photos"
+ETC = "/etc/ouchi-photos"
+SECRETS = ETC + "/secrets"
+STATE = "/var/lib/ouchi-photos"
+RUN = "/run/ouchi-photos"
+APPLIED = STATE + "/applied.json"
+MAIN = "/mnt/hdd1"
+BACKUP = "/mnt/hdd2"
+SENTINEL = ".ouchi-disk"
+UPLOADS = MAIN + "/immich/images"
+DATABASE = MAIN + "/immich/postgres"
+
+MOUNT_POINTS = {"main": MAIN, "backup": BACKUP}
+LABELS = {"main": "ouchi-hdd1", "backup": "ouchi-hdd2"}
+
+
+class UserError(Exception):
+    """Something the owner can mend: a full sentence, no stack."""
+
+
+class CommandFailed(UserError):
+    def __init__(self, argv, returncode, stderr):
+        tail = " ".join(stderr.strip().splitlines()[-4:])
+        super().__init__(f'The command "{" ".join(argv)}" failed with status {returncode}: {tail}')
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+def run(argv, *, stdin=None, check=True, timeout=None, environment=None, cwd=None):
+    """Runs a command without a shell; `stdin` is text. Answers the finished process, its output as text."""
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A file name on the disk need not be UTF-8.
+            errors="surrogateescape",
+            timeout=timeout,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+        )
+    except FileNotFoundError:
+        raise UserError(f'The command "{argv[0]}" is not installed on the Pi; run "pulumi up" again.') from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f'The command "{" ".join(argv)}" did not end within {timeout} seconds.') from None
+    if check and done.returncode != 0:
+        raise CommandFailed(argv, done.returncode, done.stderr or "")
+    return done
+
+
+def output(argv, **options):
+    return run(argv, **options).stdout.strip()
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def sync_folder(path):
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path, mode=0o755, owner=None):
+    """Makes `path` and what is missing above it; the mode is that of the last one."""
+    folder = pathlib.Path(path)
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        os.mkdir(each, 0o755)
+        sync_folder(each.parent)
+    if (os.stat(path).st_mode & 0o7777) != mode:
+        os.chmod(path, mode)
+    if owner is not None:
+        os.chown(path, *owner)
+
+
+def write_file(path, data, mode=0o644, uid=0, gid=0):
+    """A cut leaves the old file or the new one, never a part. The waiting name is fixed, so that a re-run clears it."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        make_folder(folder)
+    waiting = os.path.join(folder, f".{name}.ouchi-new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(waiting)
+    descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(waiting, path)
+    sync_folder(folder)
+
+
+def write_json(path, value, mode=0o644):
+    write_file(path, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode(), mode)
+
+
+def read_json(path, missing=None):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return missing
+
+
+def read_text(path):
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+
+
+def boot_id():
+    return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class Busy(UserError):
+    pass
+
+
+@contextlib.contextmanager
+def only_one(who, wait_seconds=60):
+    """The kit's one lock. It lies in /run and is held by a descriptor: the end of the process or of the boot frees it."""
+    make_folder(RUN, 0o755)
+    descriptor = os.open(RUN + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    held = os.pread(descriptor, 4096, 0).decode(errors="replace").strip() or "{}"
+                    holder = json.loads(held) if held.endswith("}") else {}
+                    raise Busy(
+                        f'"{who}" could not begin: "{holder.get("who", "another program of the kit")}" '
+                        f'(process {holder.get("pid", "unknown")}) has been at work since {holder.get("when", "a while ago")}. '
+                        "Wait for it to end and try again; nothing was changed."
+                    ) from None
+                time.sleep(0.5)
+        os.ftruncate(descriptor, 0)
+        holder = {"who": who, "when": now(), "pid": os.getpid(), "bootId": boot_id()}
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_applied():
+    record = read_json(APPLIED, {"format": 1, "subjects": {}, "disks": {}})
+    record.setdefault("subjects", {})
+    record.setdefault("disks", {})
+    return record
+
+
+def write_applied(record):
+    make_folder(STATE, 0o755)
+    write_json(APPLIED, record)
+
+
+def keyed_hash(data):
+    """For secrets: tells whether one changed, and nothing else to who reads the record."""
+    path = STATE + "/hash-key"
+    if not os.path.exists(path):
+        make_folder(STATE, 0o755)
+        write_file(path, secrets.token_bytes(32), 0o600)
+    return hmac.new(pathlib.Path(path).read_bytes(), data, hashlib.sha256).hexdigest()
+
+
+def is_mounted(folder):
+    return run(["mountpoint", "-q", folder], check=False).returncode == 0
+
+
+def mounted_uuid(folder):
+    return output(["findmnt", "-n", "-o", "UUID", "--mountpoint", folder], check=False)
+
+
+def require_disk(role):
+    """Refuses to go on unless the disk of that role, and no other, is mounted in its place."""
+    folder = MOUNT_POINTS[role]
+    if not is_mounted(folder):
+        raise UserError(
+            f'The {role} disk is not mounted at "{folder}". Plug it in, then run "sudo {LIBEXEC}/start". '
+            "Nothing was written."
+        )
+    sentinel = read_json(f"{folder}/{SENTINEL}")
+    if sentinel is None:
+        raise UserError(
+            f'The disk mounted at "{folder}" does not hold the file "{SENTINEL}", so it is not the {role} disk of this house. '
+            "Nothing was written."
+        )
+    if sentinel.get("role") != role:
+        raise UserError(
+            f'The disk mounted at "{folder}" says of itself that it is the {sentinel.get("role")} disk, not the {role} disk. '
+            "Were the two exchanged? Nothing was written."
+        )
+    uuid = mounted_uuid(folder)
+    recorded = read_applied()["disks"].get(role, {}).get("uuid")
+    if sentinel.get("uuid") != uuid or (recorded and recorded != uuid):
+        raise UserError(
+            f'The disk mounted at "{folder}" has the UUID "{uuid}"; the {role} disk of this house has "{recorded or sentinel.get("uuid")}". '
+            "Nothing was written."
+        )
+
+
+def enter(main):
+    """Runs a program of the kit: a UserError is one sentence and status 1, anything else is a bug with its stack."""
+    os.umask(0o022)
+    try:
+        sys.exit(main(sys.argv[1:]) or 0)
+    except UserError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        print("This is a bug in ouchi-photos; please report it.", file=sys.stderr, flush=True)
+        sys.exit(70)

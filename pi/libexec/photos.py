@@ -1,0 +1,110 @@
+"""Immich on this Pi: its containers, its database and its files."""
+
+import base64
+import hashlib
+import json
+import os
+import time
+import urllib.request
+
+import host
+from host import UserError, run
+
+DATABASE_CONTAINER = "immich_postgres"
+SERVER_CONTAINER = "immich_server"
+PING = "http://127.0.0.1:2283/api/server/ping"
+DATABASE = "immich"
+CONTAINER_ROOT = "/data/"
+
+
+def is_running(container):
+    shown = run(["docker", "inspect", "--format", "{{.State.Running}}", container], check=False)
+    return shown.returncode == 0 and shown.stdout.strip() == "true"
+
+
+def wait_for_server(seconds=600):
+    deadline = time.monotonic() + seconds
+    problem = "no answer"
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(PING, timeout=10) as answer:
+                if json.load(answer).get("res") == "pong":
+                    return
+                problem = f"status {answer.status}"
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        time.sleep(1)
+    log = run(["docker", "logs", "--tail", "15", SERVER_CONTAINER], check=False)
+    raise UserError(
+        f'Immich did not answer at "{PING}" within {seconds} seconds ({problem}). Its last lines:\n{log.stdout}{log.stderr}'
+    )
+
+
+def psql(sql, database=DATABASE, options=()):
+    """Runs SQL from standard input, without a terminal: with one, Docker mixes errors and line ends into the output."""
+    return run(
+        ["docker", "exec", "--interactive", DATABASE_CONTAINER, "psql", "-X", "--quiet", "--tuples-only", "--no-align",
+         "--username=postgres", f"--dbname={database}", "--set=ON_ERROR_STOP=1", *options],
+        stdin=sql,
+    ).stdout.strip()  # fmt: skip
+
+
+def rows(select, database=DATABASE):
+    """The rows of one SELECT, as dictionaries."""
+    return json.loads(psql(f"SELECT coalesce(json_agg(found), '[]'::json) FROM ({select}) AS found;", database))
+
+
+def name(identifier):
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def columns(table, database=DATABASE):
+    """name → {default, generated}; empty when the table does not exist."""
+    found = rows(
+        "SELECT column_name, column_default, is_generated, is_nullable FROM information_schema.columns "
+        f"WHERE table_schema = 'public' AND table_name = {literal(table)} ORDER BY ordinal_position",
+        database,
+    )
+    return {
+        each["column_name"]: {
+            "default": each["column_default"],
+            "generated": each["is_generated"] == "ALWAYS",
+            "nullable": each["is_nullable"] == "YES",
+        }
+        for each in found
+    }
+
+
+def on_host(path):
+    """/data/… in the container is UPLOAD_LOCATION on the Pi; None for a file that lies elsewhere."""
+    if not path.startswith(CONTAINER_ROOT):
+        return None
+    wanted = os.path.normpath(os.path.join(host.UPLOADS, path[len(CONTAINER_ROOT) :]))
+    return wanted if wanted.startswith(host.UPLOADS + "/") else None
+
+
+def sha1(path):
+    digest = hashlib.sha1()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def checksum_bytes(text):
+    """PostgreSQL writes bytea into JSON as \\x…; Immich's API writes base64."""
+    return bytes.fromhex(text[2:]) if text.startswith("\\x") else base64.b64decode(text)
+
+
+COUNTED = ("asset", "user", "album")
+
+
+def counts(database=DATABASE):
+    """What a backup must not have less of than the last one, and the newest photo's time."""
+    found = {table: int(psql(f"SELECT count(*) FROM {name(table)};", database)) for table in COUNTED if columns(table, database)}
+    newest = psql('SELECT max("createdAt") FROM "asset";', database) if "asset" in found else ""
+    return {"rows": found, "newestAsset": newest or None}
