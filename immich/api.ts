@@ -14,6 +14,8 @@ type Options = NonNullable<Parameters<typeof sdk.pingServer>[0]>;
 /** After a first deploy the server's migrations run, on a Pi that has much else to do. */
 const readyTime = 10 * 60_000;
 const pollInterval = 2000;
+/** The engine ends the plugin without a word, so sessions are ended soon after their last use. */
+const sessionIdle = 2000;
 
 export class ImmichApi {
   readonly shared: SharedConnection;
@@ -22,13 +24,14 @@ export class ImmichApi {
   readonly #readyTime: number;
   readonly #tokens = new Map<string, Promise<string>>();
   #ready: Promise<void> | undefined;
+  #calls = 0;
+  #logoutTimer: NodeJS.Timeout | undefined;
 
   constructor(connection: Connection, times: { readyTime?: number } = {}) {
     this.shared = new SharedConnection(connection);
     this.#port = connection.apiPort ?? 2283;
     this.#host = connection.host;
     this.#readyTime = times.readyTime ?? readyTime;
-    this.shared.onIdle(() => this.#logout());
   }
 
   /** Calls Immich without signing in, once it answers. */
@@ -52,7 +55,9 @@ export class ImmichApi {
     call: (options: Options) => Promise<T>,
     secrets: string[] = [],
   ): Promise<T> {
-    return this.shared.use(async () => {
+    clearTimeout(this.#logoutTimer);
+    this.#calls++;
+    try {
       for (let attempt = 1; ; attempt++) {
         const token = await this.signIn(admin);
         try {
@@ -66,7 +71,13 @@ export class ImmichApi {
           throw explain(error, doing, [admin.password, ...secrets]);
         }
       }
-    });
+    } finally {
+      this.#calls--;
+      if (this.#calls === 0) {
+        this.#logoutTimer = setTimeout(() => void this.#logout(), sessionIdle);
+        this.#logoutTimer.unref();
+      }
+    }
   }
 
   /** @throws {UserError} when Immich does not know this account with this password. */
@@ -94,6 +105,7 @@ export class ImmichApi {
   }
 
   async close(): Promise<void> {
+    await this.#logout();
     await this.shared.close();
   }
 
@@ -133,10 +145,14 @@ export class ImmichApi {
 
   /** Leaves no sessions behind in the owner's list of signed-in devices. */
   async #logout(): Promise<void> {
-    for (const [key, token] of this.#tokens) {
-      this.#tokens.delete(key);
-      const value = await token;
-      await this.#request((options) => sdk.logout(options), value);
+    clearTimeout(this.#logoutTimer);
+    const tokens = [...this.#tokens.values()];
+    this.#tokens.clear();
+    for (const token of tokens) {
+      // One that cannot be ended is an entry in that list, and no reason to fail.
+      await token
+        .then((value) => this.#request((options) => sdk.logout(options), value))
+        .catch(() => undefined);
     }
   }
 }

@@ -22,7 +22,8 @@ export interface Connection {
 export class OutOfReach extends UserError {}
 
 const connectTimeout = 10_000;
-const idleTime = 20_000;
+/** Long enough for what lies between the preflight and the first account: Docker and Immich come up. */
+const idleTime = 15 * 60_000;
 
 export const fingerprint = (key: Buffer) =>
   `SHA256:${createHash("sha256").update(key).digest("base64").replace(/=+$/, "")}`;
@@ -72,15 +73,9 @@ export class SharedConnection {
   #client: Promise<Client> | undefined;
   #users = 0;
   #idle: NodeJS.Timeout | undefined;
-  #beforeClose: (() => Promise<void>) | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
-  }
-
-  /** Called once before the connection is closed for having nothing to do. */
-  onIdle(action: () => Promise<void>): void {
-    this.#beforeClose = action;
   }
 
   /** Runs `work` on the open connection, opening it when need be. */
@@ -101,10 +96,6 @@ export class SharedConnection {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#idle);
-    const action = this.#beforeClose;
-    this.#beforeClose = undefined;
-    if (this.#client && action) await action().catch(() => undefined);
     clearTimeout(this.#idle);
     const open = this.#client;
     this.#client = undefined;

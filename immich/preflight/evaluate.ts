@@ -229,7 +229,8 @@ function foreignContent(disk: BlockDevice, facts: Facts): string | undefined {
       each.mountPoints.length > 0 && `mounted at ${each.mountPoints.join(", ")}`,
     ].filter(Boolean);
     if (parts.length > 0) seen.push(`${each.path} has ${parts.join(" ")}`);
-    else if (each !== disk) seen.push(`${each.path} is a ${each.type} on it`);
+    else if (each !== disk)
+      seen.push(`${each.path} is a ${each.type === "part" ? "partition" : each.type} on it`);
   }
   const content = facts.contents[disk.path];
   if (content?.signatures.length) {

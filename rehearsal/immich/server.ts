@@ -83,7 +83,12 @@ export async function createServer(options: ServerOptions): Promise<ImmichServer
 
   const app = buildApp(state, log);
   const server = createHttpServer(getRequestListener(app.fetch));
-  server.on("upgrade", (request, socket) => acceptWebSocket(state, request, socket));
+  const sockets = new Set<Duplex>();
+  server.on("upgrade", (request, socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    acceptWebSocket(state, request, socket);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port ?? 0, options.host ?? "127.0.0.1", resolve);
@@ -101,6 +106,7 @@ export async function createServer(options: ServerOptions): Promise<ImmichServer
     runNightlyTasks: () => state.runNightlyTasks(),
     close: async () => {
       stopNightly();
+      for (const socket of sockets) socket.destroy();
       await closeHttp(server);
       await jobs.close();
       await db.end();
@@ -227,6 +233,7 @@ async function findSession(
 /** The app's live connection: the upgrade and Engine.IO's first packet, which is what a probe sees. */
 function acceptWebSocket(state: ImmichState, request: IncomingMessage, socket: Duplex): void {
   socket.on("error", () => undefined);
+  socket.on("end", () => socket.end());
   const { pathname } = new URL(request.url ?? "/", "http://immich");
   const key = request.headers["sec-websocket-key"];
   if (!/^\/api\/socket\.io\/?$/.test(pathname) || typeof key !== "string") {

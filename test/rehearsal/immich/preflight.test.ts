@@ -1,0 +1,210 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Plugin, type Properties, secret, startPlugin, urn } from "./plugin.ts";
+import { freePort } from "./services.ts";
+import { makeKey, type Sshd, startSshd } from "./sshd.ts";
+
+// What facts.sh prints on a fit Pi with two blank disks. The disks themselves are judged in the unit
+// tests; the virtual Pi shows that a real one prints this.
+const fitPi = (changes: Record<string, string> = {}) =>
+  Object.entries({
+    architecture: "arm64",
+    os: 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"',
+    python3: "/usr/bin/python3",
+    sudo: "yes",
+    controllers: "cpuset cpu io memory pids",
+    clock: String(Math.floor(Date.now() / 1000)),
+    rootFree: "40000000000",
+    route: '[{"dst":"default","gateway":"192.168.11.1","dev":"eth0"}]',
+    addresses:
+      '[{"ifname":"eth0","address":"dc:a6:32:00:00:01","addr_info":[{"local":"192.168.11.14","scope":"global"},{"local":"fe80::1","scope":"link"}]}]',
+    rootDevice: "/dev/mmcblk0p2",
+    blockDevices: JSON.stringify({
+      blockdevices: ["/dev/sda", "/dev/sdb"].map((path) => ({
+        path,
+        type: "disk",
+        size: 1e12,
+        model: null,
+        serial: null,
+        wwn: null,
+        fstype: null,
+        label: null,
+        uuid: null,
+        pttype: null,
+        mountpoints: [null],
+      })),
+    }),
+    links: "/dev/sda /dev/disk/by-id/usb-ONE\n/dev/sdb /dev/disk/by-id/usb-TWO",
+    targets: "/dev/sda /dev/disk/by-id/usb-ONE\n/dev/sdb /dev/disk/by-id/usb-TWO",
+    contents: "/dev/sda 0 \n/dev/sdb 0 ",
+    ...changes,
+  })
+    .map(([name, text]) => `@${name}\n${text}\n`)
+    .join("");
+
+const of = urn("Preflight", "preflight");
+let sshd: Sshd;
+let plugin: Plugin;
+
+beforeAll(async () => {
+  sshd = await startSshd();
+});
+afterAll(async () => {
+  await sshd?.stop();
+});
+beforeEach(async () => {
+  sshd.answer(fitPi());
+  plugin = await startPlugin();
+  return () => plugin.stop();
+});
+
+const inputs = (connection: Properties = {}, contentDigest = "one") => ({
+  connection: {
+    host: "127.0.0.1",
+    port: sshd.port,
+    user: sshd.user,
+    hostKey: sshd.hostKey,
+    privateKey: secret(sshd.privateKey),
+    ...connection,
+  },
+  disks: {
+    main: { id: "usb-ONE", allowFormat: true },
+    backup: { id: "usb-TWO", allowFormat: true },
+  },
+  contentDigest,
+});
+const warnings = () =>
+  plugin.messages.filter(({ severity }) => severity === "warning").map(({ message }) => message);
+
+describe("Preflight", () => {
+  it("looks once per run and tells the address reservation to make", async () => {
+    const before = sshd.logins();
+    const { inputs: checked, failures } = await plugin.check(of, undefined, inputs());
+    expect(failures).toEqual([]);
+    expect(checked).toEqual(inputs());
+    const { outputs } = await plugin.create(of, checked);
+    expect(outputs).toEqual({
+      ...inputs(),
+      macAddress: "dc:a6:32:00:00:01",
+      addresses: ["192.168.11.14"],
+    });
+    expect(sshd.logins() - before).toBe(1);
+    expect(await plugin.diff("preflight", of, outputs, checked)).toEqual({
+      changes: false,
+      replaces: [],
+    });
+    expect(
+      await plugin.diff("preflight", of, outputs, { ...checked, contentDigest: "two" }),
+    ).toEqual({ changes: true, replaces: [] });
+  });
+
+  it("tells everything that is wrong at once", async () => {
+    sshd.answer(fitPi({ architecture: "armhf", sudo: "no", contents: "/dev/sda 12 \n" }));
+    const { failures } = await plugin.check(of, undefined, inputs());
+    expect(failures.map(({ property }) => property)).toEqual(["pi.host", "pi.user", "disks.main"]);
+    expect(warnings()).toEqual([]);
+  });
+
+  it("only warns when nothing on the Pi has to change", async () => {
+    sshd.answer(fitPi({ sudo: "no" }));
+    expect((await plugin.check(of, inputs(), inputs())).failures).toEqual([]);
+    expect(warnings()).toEqual([
+      expect.stringMatching(/^pi\.user: .* Nothing on the Pi has to change now/s),
+    ]);
+    expect((await plugin.check(of, inputs(), inputs({}, "two"))).failures).toHaveLength(1);
+  });
+
+  it("refuses a host key that is not the pinned one, with both fingerprints", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ouchi-key-"));
+    const { publicKey } = makeKey(join(folder, "key"));
+    rmSync(folder, { recursive: true });
+    const before = sshd.logins();
+    const { failures } = await plugin.check(of, undefined, inputs({ hostKey: publicKey }));
+    expect(failures).toHaveLength(1);
+    expect(failures[0]!.property).toBe("pi.hostKey");
+    expect(failures[0]!.reason.match(/SHA256:[A-Za-z0-9+/]{43}/g)).toHaveLength(2);
+    expect(sshd.logins()).toBe(before);
+  });
+
+  it("refuses a pinned key of a kind that the machine has not", async () => {
+    const hostKey = `ssh-rsa ${Buffer.from("\0\0\0\x07ssh-rsa…").toString("base64")}`;
+    const { failures } = await plugin.check(of, undefined, inputs({ hostKey }));
+    expect(failures).toEqual([
+      {
+        property: "pi.hostKey",
+        reason: expect.stringContaining('has no host key of the kind "ssh-rsa"'),
+      },
+    ]);
+  });
+
+  it("refuses a key that the Pi does not let in", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ouchi-key-"));
+    const { privateKey } = makeKey(join(folder, "key"));
+    rmSync(folder, { recursive: true });
+    const { failures } = await plugin.check(
+      of,
+      undefined,
+      inputs({ privateKey: secret(privateKey) }),
+    );
+    expect(failures).toEqual([
+      {
+        property: "pi.privateKeyFile",
+        reason: expect.stringContaining(`refused to let "${sshd.user}" in`),
+      },
+    ]);
+    expect(plugin.printed()).not.toContain("PRIVATE KEY");
+  });
+
+  it("refuses what is no private key, without showing it", async () => {
+    const { failures } = await plugin.check(
+      of,
+      undefined,
+      inputs({ privateKey: secret("canary-no-key") }),
+    );
+    expect(failures).toEqual([
+      {
+        property: "pi.privateKeyFile",
+        reason: expect.stringContaining("could not be read as an SSH key"),
+      },
+    ]);
+    expect(JSON.stringify(failures) + plugin.printed()).not.toContain("canary");
+  });
+
+  describe("with the Pi out of reach", () => {
+    it("stops before anything is changed when something on it must change", async () => {
+      const port = await freePort();
+      const { failures } = await plugin.check(of, undefined, inputs({ port }));
+      expect(failures).toEqual([
+        {
+          property: "pi.host",
+          reason: `The Pi at ${sshd.user}@127.0.0.1:${port} is out of reach: nothing listens on its SSH port, and something on it must change; nothing was changed. Switch it on, or check pi.host.`,
+        },
+      ]);
+    });
+
+    it("goes on with a warning when nothing on it has to change", async () => {
+      const news = inputs({ port: await freePort() });
+      const { failures, inputs: checked } = await plugin.check(of, news, news);
+      expect(failures).toEqual([]);
+      expect(checked).toEqual(news);
+      expect(warnings()).toEqual([
+        expect.stringMatching(/is out of reach: .* Nothing on it has to change/),
+      ]);
+      expect(await plugin.diff("preflight", of, news, checked)).toMatchObject({ changes: false });
+      // A refresh and a destroy ask nothing of it either.
+      expect((await plugin.read("preflight", of, news)).id).toBe("preflight");
+      await plugin.delete("preflight", of, news);
+    });
+  });
+});
+
+it("sends and starts with scripts that shellcheck has nothing to say about", () => {
+  for (const file of ["preflight/facts.sh", "pulumi-resource-immich"]) {
+    const path = fileURLToPath(new URL(`../../../immich/${file}`, import.meta.url));
+    execFileSync("shellcheck", [path], { stdio: "pipe" });
+  }
+});

@@ -1,0 +1,270 @@
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { type Disks, evaluate } from "../../../immich/preflight/evaluate.ts";
+import { type BlockDevice, type Facts, parseFacts } from "../../../immich/preflight/facts.ts";
+
+const now = Date.parse("2026-11-23T00:00:00Z") / 1000;
+const uuid = "0a1b2c3d-1111-2222-3333-444455556666";
+
+const device = (path: string, values: Partial<BlockDevice> = {}): BlockDevice => ({
+  path,
+  type: "disk",
+  sizeBytes: 1e12,
+  mountPoints: [],
+  children: [],
+  ...values,
+});
+const partition = (path: string, values: Partial<BlockDevice> = {}) =>
+  device(path, { type: "part", ...values });
+
+const card = device("/dev/mmcblk0", {
+  sizeBytes: 64e9,
+  children: [partition("/dev/mmcblk0p2", { fileSystem: "ext4", mountPoints: ["/"] })],
+});
+
+const healthy = (values: Partial<Facts> = {}): Facts => ({
+  architecture: "arm64",
+  os: { id: "debian", version: 13, name: "Debian GNU/Linux 13 (trixie)" },
+  hasPython: true,
+  hasSudo: true,
+  hasMemoryCgroup: true,
+  clock: now,
+  rootFreeBytes: 40e9,
+  rootDevice: "/dev/mmcblk0p2",
+  disks: [card, device("/dev/sda"), device("/dev/sdb")],
+  links: [
+    { device: "/dev/mmcblk0", link: "/dev/disk/by-id/mmc-CARD" },
+    { device: "/dev/sda", link: "/dev/disk/by-id/usb-ONE" },
+    { device: "/dev/sdb", link: "/dev/disk/by-id/usb-TWO" },
+  ],
+  contents: {},
+  macAddress: "dc:a6:32:00:00:01",
+  addresses: ["192.168.11.14"],
+  ...values,
+});
+
+const disks: Disks = {
+  main: { id: "usb-ONE", allowFormat: true },
+  backup: { id: "usb-TWO", allowFormat: true },
+};
+const judge = (facts: Partial<Facts>, wanted: Disks = disks) =>
+  evaluate(healthy(facts), wanted, now).failures;
+const withMain = (main: Partial<BlockDevice>, contents: Facts["contents"] = {}) => ({
+  disks: [card, device("/dev/sda", main), device("/dev/sdb")],
+  contents,
+});
+
+describe("a Pi that is fit", () => {
+  it("passes with two blank disks that may be formatted", () => {
+    expect(evaluate(healthy(), disks, now)).toEqual({ failures: [], warnings: [] });
+  });
+
+  it("passes with disks that the kit has formatted, whatever allowFormat says", () => {
+    const ours = (path: string, label: string) => device(path, { fileSystem: "ext4", label });
+    expect(
+      judge(
+        { disks: [card, ours("/dev/sda", "ouchi-hdd1"), ours("/dev/sdb", "ouchi-hdd2")] },
+        { main: { id: "usb-ONE" }, backup: { id: "usb-TWO" } },
+      ),
+    ).toEqual([]);
+  });
+
+  it("passes with a disk that was made by hand and is to be taken over", () => {
+    const facts = withMain({
+      partitionTable: "gpt",
+      children: [partition("/dev/sda1", { fileSystem: "ext4", uuid })],
+    });
+    expect(judge(facts, { ...disks, main: { uuid, adopt: true } })).toEqual([]);
+  });
+});
+
+describe("a Pi that is not fit", () => {
+  it("is told everything at once, each with its setting", () => {
+    const failures = judge({
+      architecture: "armhf",
+      os: { id: "raspbian", version: 11, name: "Raspbian GNU/Linux 11 (bullseye)" },
+      hasSudo: false,
+      hasMemoryCgroup: false,
+      hasPython: false,
+      rootFreeBytes: 1000,
+      disks: [card],
+    });
+    expect(failures.map(({ property }) => property)).toEqual([
+      "pi.host",
+      "pi.host",
+      "pi.user",
+      "pi.host",
+      "pi.host",
+      "pi.host",
+      "disks.main",
+      "disks.backup",
+    ]);
+  });
+
+  it.each([
+    [
+      "a 32-bit userland",
+      { architecture: "armhf" },
+      'The Pi runs a 32-bit system ("armhf"), and Immich needs a 64-bit one: write "Raspberry Pi OS Lite (64-bit)" to the SD card.',
+    ],
+    ["sudo that asks", { hasSudo: false }, 'The Pi asks for a password at "sudo"'],
+    [
+      "no memory cgroup",
+      { hasMemoryCgroup: false },
+      'add "cgroup_enable=memory" to the one line of /boot/firmware/cmdline.txt',
+    ],
+  ])("names %s", (_, facts, reason) => {
+    const failures = judge(facts);
+    expect(failures).toHaveLength(1);
+    expect(failures[0]!.reason).toContain(reason);
+  });
+
+  it("only warns of a clock that is not set: a Pi has no clock of its own", () => {
+    const { failures, warnings } = evaluate(healthy({ clock: 0 }), disks, now);
+    expect(failures).toEqual([]);
+    expect(warnings).toEqual([
+      "The Pi's clock says 1970-01-01T00:00Z: it is not set, and certificates may be refused until it is.",
+    ]);
+  });
+});
+
+describe("a disk", () => {
+  const reasons = (facts: Partial<Facts>, wanted: Disks = disks) =>
+    judge(facts, wanted).map(({ property, reason }) => `${property}: ${reason}`);
+
+  it("that is missing is answered by what there is", () => {
+    expect(reasons({}, { ...disks, main: { id: "usb-GONE" } })).toEqual([
+      'disks.main: The Pi has no disk "usb-GONE": is it plugged in and switched on? Set disks.main to what one of these is called:\n  usb-ONE (931 GiB, /dev/sda)\n  usb-TWO (931 GiB, /dev/sdb)',
+    ]);
+  });
+
+  it("that is blank is not formatted without leave", () => {
+    expect(reasons({}, { ...disks, main: { id: "usb-ONE" } })).toEqual([
+      'disks.main: "usb-ONE" is blank (usb-ONE (931 GiB, /dev/sda)): add "usb-ONE" to disks.allowFormat, and the kit formats it.',
+    ]);
+  });
+
+  it.each<[string, Partial<BlockDevice>, string]>([
+    [
+      "an NTFS",
+      { fileSystem: "ntfs", label: "Photos" },
+      '/dev/sda has a ntfs file system labelled "Photos"',
+    ],
+    ["a partition table only", { partitionTable: "dos" }, "/dev/sda has a partition table (dos)"],
+    [
+      "LVM in a partition",
+      { children: [partition("/dev/sda1", { fileSystem: "LVM2_member" })] },
+      "/dev/sda1 has a LVM2_member file system",
+    ],
+    [
+      "a partition of nothing known",
+      { children: [partition("/dev/sda1")] },
+      "/dev/sda1 is a partition on it",
+    ],
+  ])("with %s is left alone, even where formatting is allowed", (_, main, seen) => {
+    expect(reasons(withMain(main))).toEqual([
+      `disks.main: "usb-ONE" holds something that is not the kit's, so it is left alone: ${seen}. To use it empty, save what you need and blank it on the Pi by hand; the kit never formats over data.`,
+    ]);
+  });
+
+  it("with someone's ext4 is left alone, and the way to take it over is told", () => {
+    expect(reasons(withMain({ fileSystem: "ext4", uuid }))[0]).toContain(
+      `To take it over with all that is on it, write {uuid: "${uuid}", adopt: true}.`,
+    );
+  });
+
+  it.each([
+    ["bytes", { nonZeroBytes: 3, signatures: [] }, "its ends are not zeros"],
+    ["a signature", { nonZeroBytes: 3, signatures: ["zfs_member"] }, "signs of zfs_member"],
+  ])("that shows nothing but has %s is left alone", (_, content, seen) => {
+    expect(reasons(withMain({}, { "/dev/sda": content }))[0]).toContain(seen);
+  });
+
+  it("of the kit in the other's place is not used", () => {
+    const failures = reasons(withMain({ fileSystem: "ext4", label: "ouchi-hdd2" }));
+    expect(failures).toEqual([
+      'disks.main: "usb-ONE" is the kit\'s backup disk (its file system is labelled "ouchi-hdd2"), not the main disk: exchange disks.main and disks.backup.',
+    ]);
+  });
+
+  it("that the Pi started from is refused", () => {
+    expect(reasons({}, { ...disks, main: { id: "mmc-CARD", allowFormat: true } })).toEqual([
+      'disks.main: "mmc-CARD" is the disk that the Pi started from (/dev/mmcblk0): name another.',
+    ]);
+  });
+
+  it("cannot be both", () => {
+    const links = [
+      ...healthy().links,
+      { device: "/dev/sda", link: "/dev/disk/by-path/platform-usb-1" },
+    ];
+    expect(
+      reasons({ links }, { ...disks, backup: { id: "platform-usb-1", allowFormat: true } }),
+    ).toEqual([
+      "disks.backup: disks.main and disks.backup both lead to usb-ONE or platform-usb-1 (931 GiB, /dev/sda): a backup needs a disk of its own.",
+    ]);
+  });
+
+  it("whose name two disks have is refused, with what tells them apart", () => {
+    const same = { serial: "DB98765432", model: "TWO-BAY STAND" };
+    const facts = {
+      disks: [card, device("/dev/sda", same), device("/dev/sdb", same)],
+      links: [
+        { device: "/dev/sda", link: "/dev/disk/by-id/usb-STAND-0:0" },
+        { device: "/dev/sdb", link: "/dev/disk/by-id/usb-STAND-0:0" },
+        { device: "/dev/sda", link: "/dev/disk/by-path/usb-0:2:1.0-scsi-0:0:0:0" },
+        { device: "/dev/sdb", link: "/dev/disk/by-path/usb-0:2:1.0-scsi-0:0:0:1" },
+      ],
+    };
+    const wanted = {
+      main: { id: "usb-STAND-0:0", allowFormat: true },
+      backup: { id: "usb-0:2:1.0-scsi-0:0:0:1", allowFormat: true },
+    };
+    expect(reasons(facts, wanted)).toEqual([
+      'disks.main: "usb-STAND-0:0" is the name of 2 disks on the Pi, so it does not tell which is meant (two disks in one USB stand may report the same serial). Set disks.main to a name that only one of them has:\n  usb-0:2:1.0-scsi-0:0:0:0 (TWO-BAY STAND, serial DB98765432, 931 GiB, /dev/sda)\n  usb-0:2:1.0-scsi-0:0:0:1 (TWO-BAY STAND, serial DB98765432, 931 GiB, /dev/sdb)',
+    ]);
+  });
+
+  it("named by a copied UUID is refused too", () => {
+    const copy = { fileSystem: "ext4", uuid };
+    const facts = { disks: [card, device("/dev/sda", copy), device("/dev/sdb", copy)] };
+    expect(reasons(facts, { ...disks, main: { uuid, adopt: true } })[0]).toContain(
+      "is the name of 2 disks",
+    );
+  });
+
+  it("that is to be taken over must be ext4, and must be meant", () => {
+    const other = withMain({ fileSystem: "btrfs", uuid });
+    expect(reasons(other, { ...disks, main: { uuid, adopt: true } })[0]).toContain(
+      "is btrfs, and only ext4 can be taken over",
+    );
+    const unmeant = withMain({ fileSystem: "ext4", uuid });
+    expect(reasons(unmeant, { ...disks, main: { uuid } })[0]).toContain("adopt: true");
+  });
+
+  it("is named whole, not by a partition of it", () => {
+    const links = [
+      ...healthy().links,
+      { device: "/dev/sda1", link: "/dev/disk/by-id/usb-ONE-part1" },
+    ];
+    const facts = {
+      ...withMain({ children: [partition("/dev/sda1", { fileSystem: "ext4" })] }),
+      links,
+    };
+    expect(reasons(facts, { ...disks, main: { id: "usb-ONE-part1" } })[0]).toContain(
+      'name the whole disk, without "-part" at the end',
+    );
+  });
+});
+
+describe("facts.sh", () => {
+  it("runs on this machine and its output is understood", () => {
+    const script = fileURLToPath(new URL("../../../immich/preflight/facts.sh", import.meta.url));
+    const facts = parseFacts(execFileSync("sh", [script], { encoding: "utf8" }));
+    expect(facts.architecture).toMatch(/^[a-z0-9]+$/);
+    expect(facts.os.id).not.toBe("");
+    expect(Math.abs(facts.clock - Date.now() / 1000)).toBeLessThan(3600);
+    expect(facts.rootFreeBytes).toBeGreaterThan(0);
+  });
+});
