@@ -8,6 +8,7 @@ import { getMetadata, openDatabase, setMetadata } from "./database.ts";
 import { hashPassword, newToken } from "./passwords.ts";
 import { showUserToAdmin, type UserRow } from "./rows.ts";
 import { createServer, type ImmichServer } from "./server.ts";
+import { StartupError } from "./storage.ts";
 
 const { env } = process;
 
@@ -41,8 +42,8 @@ async function serve(): Promise<void> {
         log,
       });
     } catch (error) {
-      // The database may still be starting; a missing marker never mends itself.
-      const waits = (error as { code?: string }).code !== undefined && attempt < 60;
+      // Database and Redis may still be starting.
+      const waits = !(error instanceof StartupError) && attempt < 60;
       console.error(`Immich (pretend) cannot start: ${(error as Error).message}`);
       if (!waits) process.exit(1);
       await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -18,6 +18,9 @@ import { instantOf, localTime, render, sanitize } from "./storage-template.ts";
 
 export const folders = ["backups", "encoded-video", "library", "profile", "thumbs", "upload"];
 
+/** A fault that no waiting mends: the wrong disk, or none. */
+export class StartupError extends Error {}
+
 interface SystemFlags {
   mountChecks: Record<string, boolean>;
 }
@@ -32,16 +35,17 @@ export async function checkMarkers(db: Queryable, dataDir: string): Promise<void
     if (!flags.mountChecks[folder]) {
       await mkdir(dirname(marker), { recursive: true });
       await writeFile(marker, String(Date.now()), { flag: "wx" }).catch((error) => {
-        if (error.code !== "EEXIST") throw new Error(`Failed to create "${shown}": ${error}`);
+        if (error.code !== "EEXIST")
+          throw new StartupError(`Failed to create "${shown}": ${error}`);
       });
       flags.mountChecks[folder] = true;
       written = true;
     }
     await readFile(marker).catch((error) => {
-      throw new Error(`Failed to read "${shown}": ${error.message}`);
+      throw new StartupError(`Failed to read "${shown}": ${error.message}`);
     });
     await writeFile(marker, String(Date.now())).catch((error) => {
-      throw new Error(`Failed to write "${shown}": ${error.message}`);
+      throw new StartupError(`Failed to write "${shown}": ${error.message}`);
     });
   }
   if (written) await setMetadata(db, "system-flags", flags);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,13 @@ import * as sdk from "@immich/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createServer, type ImmichServer } from "../../../rehearsal/immich/server.ts";
 import { jpeg } from "./photos.ts";
-import { type Postgres, type RedisServer, startPostgres, startRedis } from "./services.ts";
+import {
+  eventually,
+  type Postgres,
+  type RedisServer,
+  startPostgres,
+  startRedis,
+} from "./services.ts";
 
 const day = 24 * 60 * 60 * 1000;
 let postgres: Postgres;
@@ -211,6 +217,34 @@ describe("uploads", () => {
     const mio = await person("mio");
     expect((await upload(mio.token, first, "A.jpg")).status).toBe("created");
     await server.settled();
+  });
+
+  it("leaves nothing of an upload that was cut off", async () => {
+    const ken = await login("ken@example.com", "ken-password");
+    const folder = join(dataDir, "upload", (await sdk.getMyUser(as(ken))).id);
+    const files = () =>
+      readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+        entry.isFile(),
+      );
+    const before = files().length;
+    await new Promise<void>((resolve) => {
+      const sending = request(`${server.url}/api/assets`, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${ken}`,
+          "content-type": "multipart/form-data; boundary=cut",
+          "content-length": "1000000",
+        },
+      });
+      sending.on("error", () => resolve());
+      sending.write(
+        '--cut\r\nContent-Disposition: form-data; name="assetData"; filename="cut.jpg"\r\n\r\nhalf a photo',
+      );
+      void eventually("the file's begin", () => expect(files().length).toBe(before + 1)).then(() =>
+        sending.destroy(),
+      );
+    });
+    await eventually("the file's removal", () => expect(files().length).toBe(before));
   });
 
   it("refuses what is no photo, and a person without room", async () => {
