@@ -1,0 +1,41 @@
+import { readFileSync } from "node:fs";
+import { parseDocument } from "yaml";
+
+export interface FirstBootArgs {
+  /** The user that the kit logs in as. */
+  user: string;
+  /** OpenSSH public keys, a line each. */
+  publicKeys: string[];
+  hostname: string;
+  /** A name of the tz database. */
+  timeZone: string;
+}
+
+/** What the SD card's boot folder gets before the first boot, by file name. */
+export interface FirstBootFiles {
+  "user-data": string;
+  "meta-data": string;
+}
+
+/** Without these the firmware switches memory limits off, and Docker ignores every one. */
+export const kernelWords = ["cgroup_enable=memory", "cgroup_memory=1"];
+
+export function firstBootFiles(args: FirstBootArgs): FirstBootFiles {
+  const template = readFileSync(new URL("./user-data", import.meta.url), "utf8");
+  const document = parseDocument(template);
+  document.set("hostname", args.hostname);
+  document.set("timezone", args.timeZone);
+  document.setIn(["users", 0, "name"], args.user);
+  document.setIn(["users", 0, "ssh_authorized_keys"], args.publicKeys);
+  return {
+    "user-data": document.toString({ lineWidth: 0 }),
+    // A new id makes cloud-init take the card for a new machine: the same content keeps it the same.
+    "meta-data": `instance-id: ouchi-${args.hostname}\n`,
+  };
+}
+
+/** The card's one kernel line with the kit's words on it, once. */
+export function withKernelWords(cmdline: string): string {
+  const words = cmdline.split(/\s+/).filter((word) => word !== "");
+  return `${[...words, ...kernelWords.filter((word) => !words.includes(word))].join(" ")}\n`;
+}
