@@ -88,6 +88,9 @@ export class Deployment {
   readonly steps: Step[] = [];
   readonly diagnostics: Diagnostic[] = [];
   failed = false;
+  /** Settles when no further step will start. */
+  readonly whenStopped: Promise<void>;
+  #onStop: () => void = () => undefined;
 
   readonly #options: DeploymentOptions;
   readonly #olds = new Map<string, ResourceState>();
@@ -113,6 +116,9 @@ export class Deployment {
 
   constructor(options: DeploymentOptions) {
     this.#options = options;
+    this.whenStopped = new Promise((resolve) => {
+      this.#onStop = resolve;
+    });
     for (const state of options.base.resources) {
       if (!state.delete) this.#olds.set(state.urn, state);
     }
@@ -797,7 +803,9 @@ export class Deployment {
   }
 
   #stop(): void {
+    if (this.#stopped) return;
     this.#stopped = true;
+    this.#onStop();
     for (const wake of this.#queue.splice(0)) wake();
   }
 

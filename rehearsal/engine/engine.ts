@@ -219,21 +219,12 @@ async function runPass({ stack, options, deployment, hide, address }: Work): Pro
     dryRun: deployment.dryRun,
     onLine: (line) => deployment.log("info", hide(line)),
   });
-  const onAbort = () => {
-    void deployment.cancel();
-    program.interrupt();
-  };
+  const onAbort = () => void deployment.cancel();
   if (options.signal?.aborted) onAbort();
   options.signal?.addEventListener("abort", onAbort);
-  // A stopped monitor ends the program by itself; one that lingers is ended.
-  const watch = setInterval(() => {
-    if (!deployment.stopped) return;
-    clearInterval(watch);
-    const timer = setTimeout(() => program.interrupt(), 3000);
-    void program.ended.then(() => clearTimeout(timer));
-  }, 50);
+  // What waits for an answer then waits for ever: the program is ended once the running steps are done.
+  void deployment.whenStopped.then(() => deployment.settle()).then(() => program.interrupt());
   const reason = await program.ended;
-  clearInterval(watch);
   options.signal?.removeEventListener("abort", onAbort);
   await deployment.settle();
   if (deployment.stopped) {

@@ -85,8 +85,9 @@ function monitorHandlers(deployment: Deployment): grpc.UntypedServiceImplementat
       try {
         done(null, await answer(call.request));
       } catch (error) {
-        // The SDK ends its program quietly when the monitor is unavailable: the reason was told already.
-        const code = error instanceof Stopped ? grpc.status.UNAVAILABLE : grpc.status.UNKNOWN;
+        // As Pulumi's own engine: who waits when the deployment stops gets no answer, the program is ended.
+        if (error instanceof Stopped) return;
+        const code = grpc.status.UNKNOWN;
         done({ code, details: messageOf(error) });
       }
     };

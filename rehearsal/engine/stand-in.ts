@@ -4,7 +4,7 @@ import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
 import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
 import { channelOptions, Empty, Struct, type StructMessage } from "./protocol.ts";
-import { type Properties, propertiesFromWire, propertiesToWire } from "./values.ts";
+import { type Properties, propertiesFromWire, propertiesToWire, reveal } from "./values.ts";
 
 export interface CheckFailure {
   property: string;
@@ -72,7 +72,8 @@ export interface Served {
 }
 
 const plain = { secrets: false, resources: false };
-const values = (message: StructMessage | undefined) => propertiesFromWire(message?.toJavaScript());
+const values = (message: StructMessage | undefined) =>
+  reveal(propertiesFromWire(message?.toJavaScript())) as Properties;
 const struct = (properties: Properties) =>
   Struct.fromJavaScript(propertiesToWire(properties, plain));
 
