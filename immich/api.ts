@@ -15,7 +15,7 @@ type Options = NonNullable<Parameters<typeof sdk.pingServer>[0]>;
 const readyTime = 10 * 60_000;
 const pollInterval = 2000;
 /** The engine ends the plugin without a word, so sessions are ended soon after their last use. */
-const sessionIdle = 2000;
+const sessionIdle = 500;
 
 export class ImmichApi {
   readonly shared: SharedConnection;

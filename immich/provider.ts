@@ -55,7 +55,15 @@ export class ImmichProvider implements provider.Provider {
     for (const key of changedKeys(Object.keys(inputs), before, inputs)) {
       checked[key] = secretLike(inputs[key], news[key]);
     }
-    return { inputs: checked, failures };
+    // The settings are the stack file's, not this resource's: named as a property, Pulumi would look
+    // for its value here and print that there is none.
+    return {
+      inputs: checked,
+      failures: failures.map(({ property, reason }) => ({
+        property: "",
+        reason: `${property}: ${reason}`,
+      })),
+    };
   }
 
   /** Compares state and program only: nothing is asked of the Pi, and nothing is ever replaced. */

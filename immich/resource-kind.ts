@@ -5,6 +5,7 @@ import type { Severity } from "./engine-log.ts";
 import { sameValue, type Wire } from "./wire.ts";
 
 export interface CheckFailure {
+  /** The setting of the stack file, such as `disks.main`. */
   property: string;
   reason: string;
 }

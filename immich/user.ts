@@ -121,9 +121,8 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
     if (olds && known(news.storageLabel) && olds.storageLabel !== news.storageLabel) {
       await context.log(
         "warning",
-        `The storage label of "${news.email}" stays "${olds.storageLabel}", not "${news.storageLabel}": their originals lie under library/${olds.storageLabel}, and the kit moves no photos.`,
+        `The storage label of "${news.email}" stays as it is in Immich, and does not become "${news.storageLabel}": their originals lie under it, and the kit moves no photos.`,
       );
-      news.storageLabel = olds.storageLabel;
     }
     return [];
   },

@@ -105,7 +105,11 @@ describe("Preflight", () => {
   it("tells everything that is wrong at once", async () => {
     sshd.answer(fitPi({ architecture: "armhf", sudo: "no", contents: "/dev/sda 12 \n" }));
     const { failures } = await plugin.check(of, undefined, inputs());
-    expect(failures.map(({ property }) => property)).toEqual(["pi.host", "pi.user", "disks.main"]);
+    expect(failures.map(({ reason }) => reason.split(": ")[0])).toEqual([
+      "pi.host",
+      "pi.user",
+      "disks.main",
+    ]);
     expect(warnings()).toEqual([]);
   });
 
@@ -125,7 +129,7 @@ describe("Preflight", () => {
     const before = sshd.logins();
     const { failures } = await plugin.check(of, undefined, inputs({ hostKey: publicKey }));
     expect(failures).toHaveLength(1);
-    expect(failures[0]!.property).toBe("pi.hostKey");
+    expect(failures[0]!.reason).toMatch(/^pi\.hostKey: /);
     expect(failures[0]!.reason.match(/SHA256:[A-Za-z0-9+/]{43}/g)).toHaveLength(2);
     expect(sshd.logins()).toBe(before);
   });
@@ -135,7 +139,7 @@ describe("Preflight", () => {
     const { failures } = await plugin.check(of, undefined, inputs({ hostKey }));
     expect(failures).toEqual([
       {
-        property: "pi.hostKey",
+        property: "",
         reason: expect.stringContaining('has no host key of the kind "ssh-rsa"'),
       },
     ]);
@@ -152,8 +156,10 @@ describe("Preflight", () => {
     );
     expect(failures).toEqual([
       {
-        property: "pi.privateKeyFile",
-        reason: expect.stringContaining(`refused to let "${sshd.user}" in`),
+        property: "",
+        reason: expect.stringContaining(
+          `pi.privateKeyFile: The Pi refused to let "${sshd.user}" in`,
+        ),
       },
     ]);
     expect(plugin.printed()).not.toContain("PRIVATE KEY");
@@ -167,7 +173,7 @@ describe("Preflight", () => {
     );
     expect(failures).toEqual([
       {
-        property: "pi.privateKeyFile",
+        property: "",
         reason: expect.stringContaining("could not be read as an SSH key"),
       },
     ]);
@@ -180,8 +186,8 @@ describe("Preflight", () => {
       const { failures } = await plugin.check(of, undefined, inputs({ port }));
       expect(failures).toEqual([
         {
-          property: "pi.host",
-          reason: `The Pi at ${sshd.user}@127.0.0.1:${port} is out of reach: nothing listens on its SSH port, and something on it must change; nothing was changed. Switch it on, or check pi.host.`,
+          property: "",
+          reason: `pi.host: The Pi at ${sshd.user}@127.0.0.1:${port} is out of reach: nothing listens on its SSH port, and something on it must change; nothing was changed. Switch it on, or check pi.host.`,
         },
       ]);
     });

@@ -298,14 +298,21 @@ describe("User", () => {
   });
 
   it("keeps the storage label when the program gives another, with a warning", async () => {
-    const { inputs } = await createUser("ken");
+    const { id, inputs, outputs } = await createUser("ken");
     const of = urn("User", "ken");
     const checked = await plugin.check(of, inputs, { ...inputs, storageLabel: "kenji" });
-    expect(checked.inputs.storageLabel).toBe("ken");
     expect(checked.inputs.initialPassword).toEqual(secret(firstPassword));
     expect(plugin.messages.at(-1)).toMatchObject({
       severity: "warning",
-      message: expect.stringContaining('stays "ken", not "kenji"'),
+      message: expect.stringContaining(
+        'stays as it is in Immich, and does not become "kenji": their originals lie under it',
+      ),
+    });
+    const updated = await plugin.update(id, of, outputs, { ...checked.inputs, name: "Kenji" });
+    expect(updated.storageLabel).toBe("ken");
+    expect(await sdk.getMyUser(await login("ken@example.com", firstPassword))).toMatchObject({
+      name: "Kenji",
+      storageLabel: "ken",
     });
   });
 

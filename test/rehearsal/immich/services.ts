@@ -1,7 +1,7 @@
 /** A private PostgreSQL and Redis for a test file: temporary folders, a socket and a free port. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -43,12 +43,25 @@ export async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(hard);
 }
 
-/** initdb refuses root, so as root the cluster runs as the user that Debian's package made. */
-function unprivileged(): { uid: number; gid: number } | Record<string, never> {
-  if (process.getuid?.() !== 0) return {};
-  const id = (flag: string) => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }));
-  return { uid: id("-u"), gid: id("-g") };
+/**
+ * A server that ends with the test, even with one that was killed: Linux sends it `signal` then.
+ * `user` is for initdb and PostgreSQL, which refuse root.
+ */
+function spawnServer(
+  command: string[],
+  options: { cwd: string; signal: "INT" | "TERM"; user?: string },
+): ChildProcess {
+  const as = options.user
+    ? [`--reuid=${options.user}`, `--regid=${options.user}`, "--init-groups"]
+    : [];
+  return spawn("setpriv", [`--pdeathsig=${options.signal}`, ...as, "--", ...command], {
+    cwd: options.cwd,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
 }
+
+/** As root the cluster runs as the user that Debian's package made. */
+const postgresUser = process.getuid?.() === 0 ? "postgres" : undefined;
 
 function postgresBinaries(): string {
   const root = "/usr/lib/postgresql";
@@ -66,22 +79,29 @@ export interface Postgres {
 
 export async function startPostgres(): Promise<Postgres> {
   const binaries = postgresBinaries();
-  const who = unprivileged();
   const folder = mkdtempSync(join(tmpdir(), "ouchi-postgres-"));
-  if (who.uid !== undefined) chownSync(folder, who.uid, who.gid);
   const data = join(folder, "data");
+  const identity: { uid?: number; gid?: number } = {};
+  if (postgresUser) {
+    const id = (flag: string) =>
+      Number(execFileSync("id", [flag, postgresUser], { encoding: "utf8" }));
+    Object.assign(identity, { uid: id("-u"), gid: id("-g") });
+    chownSync(folder, identity.uid!, identity.gid!);
+  }
   execFileSync(
     join(binaries, "initdb"),
     ["-D", data, "-U", "immich", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"],
-    { ...who, cwd: folder, stdio: "pipe" },
+    { ...identity, cwd: folder, stdio: "pipe" },
   );
   let logs = "";
-  const child = spawn(
-    join(binaries, "postgres"),
-    ["-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-    { ...who, cwd: folder, stdio: ["ignore", "pipe", "pipe"] },
+  const child = spawnServer(
+    [
+      join(binaries, "postgres"),
+      ...["-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
+    ],
+    { cwd: folder, signal: "INT", ...(postgresUser && { user: postgresUser }) },
   );
-  child.stderr.on("data", (text) => {
+  child.stderr!.on("data", (text) => {
     logs += text;
   });
   const server = { host: folder, user: "immich", database: "postgres" };
@@ -120,13 +140,12 @@ export async function startRedis(): Promise<RedisServer> {
   if (!binary) throw new Error("Redis is missing: apt-get install redis-server");
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "ouchi-redis-"));
-  const child = spawn(
-    binary,
-    ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
-    { stdio: "ignore" },
+  const child = spawnServer(
+    [binary, "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+    { cwd: folder, signal: "TERM" },
   );
+  child.stderr!.resume();
   await eventually("Redis' start", async () => {
-    const { connect } = await import("node:net");
     await new Promise<void>((resolve, reject) => {
       const socket = connect(port, "127.0.0.1");
       socket.once("error", reject);
