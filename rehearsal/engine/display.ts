@@ -55,16 +55,11 @@ export class Display {
     this.#write(` ${marks[op]} ${type} ${name} ${word}${differs}`);
   }
 
-  end(
-    result: UpdateResult,
-    dryRun: boolean,
-    outputs: Record<string, unknown>,
-    verb: keyof typeof titles,
-  ): void {
+  end(result: UpdateResult, dryRun: boolean): void {
     this.#diagnostics(result.diagnostics);
-    if (verb !== "destroy" && Object.keys(outputs).length > 0) {
+    if (Object.keys(result.outputs).length > 0) {
       this.#write("Outputs:");
-      for (const [name, value] of Object.entries(outputs)) {
+      for (const [name, value] of Object.entries(result.outputs)) {
         this.#write(`    ${name}: ${JSON.stringify(value)}`);
       }
     }

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { Deployment, protectedAndNeeded, stackResource, Stopped } from "./deployment.ts";
 import { Display } from "./display.ts";
 import { EngineError } from "./engine-error.ts";
-import { serveMonitor } from "./monitor.ts";
+import { type Monitor, serveMonitor } from "./monitor.ts";
 import { passphraseFrom } from "./passphrase.ts";
-import { runProgram } from "./program.ts";
+import { type RunningProgram, runProgram } from "./program.ts";
 import { type Project, readProject } from "./project.ts";
-import { type Diagnostic, summarize, UpdateFailed, type UpdateResult } from "./result.ts";
+import { summarize, UpdateFailed, type UpdateResult } from "./result.ts";
 import { readStackConfig, type StackConfig, setConfig } from "./stack-file.ts";
 import {
   exportSnapshot,
@@ -59,20 +59,29 @@ interface Stack {
 /** Runs the program twice, as Pulumi does: a preview, then the update. */
 export async function up(options: UpdateOptions): Promise<UpdateResult> {
   const stack = await openStack(options);
-  if (!options.skipPreview) await pass(stack, options, "preview", true);
-  return pass(stack, options, "update", false);
+  if (options.skipPreview) return run(stack, options, "update");
+  const preview = await Pass.prepare(stack, options, "preview");
+  // The update's program may start up, held before its first line, while the preview is at work.
+  const update = preview.hasBegun.then(() => Pass.prepare(stack, options, "update"));
+  try {
+    await preview.finish();
+  } catch (error) {
+    await (await update).abandon();
+    throw error;
+  }
+  return (await update).finish();
 }
 
 export async function preview(options: UpdateOptions): Promise<UpdateResult> {
-  return pass(await openStack(options), options, "preview", true);
+  return run(await openStack(options), options, "preview");
 }
 
 export async function refresh(options: UpdateOptions): Promise<UpdateResult> {
-  return pass(await openStack(options), options, "refresh", false);
+  return run(await openStack(options), options, "refresh");
 }
 
 export async function destroy(options: UpdateOptions): Promise<UpdateResult> {
-  return pass(await openStack(options), options, "destroy", false);
+  return run(await openStack(options), options, "destroy");
 }
 
 export async function stackOutputs(options: StackOptions): Promise<Record<string, unknown>> {
@@ -121,142 +130,187 @@ async function openStack(options: StackOptions): Promise<Stack> {
   return { project, name: options.stack, config, stateFile };
 }
 
-async function pass(
-  stack: Stack,
-  options: UpdateOptions,
-  verb: Verb,
-  dryRun: boolean,
-): Promise<UpdateResult> {
-  const { config, project } = stack;
-  const base = readSnapshot(stack.stateFile, config.passphrase);
-  const display = new Display(options.output ?? (() => undefined));
-  const hide = secretsHider(config);
-  display.start(verb, stack.name);
-  if (verb === "destroy" && options.excludeProtected) {
-    const kept = protectedAndNeeded(base.resources);
-    if (kept.size === base.resources.length && kept.size > 0) {
-      display.line(
-        `There were no unprotected resources to destroy. There are still ${kept.size} protected resources associated with this stack.`,
-      );
+async function run(stack: Stack, options: UpdateOptions, verb: Verb): Promise<UpdateResult> {
+  return (await Pass.prepare(stack, options, verb)).finish();
+}
+
+/** One pass over the stack. Preparing it starts processes; none of the program's lines run before `finish`. */
+class Pass {
+  /** Settles when the program has begun, or the pass is over. */
+  readonly hasBegun: Promise<void>;
+
+  readonly #stack: Stack;
+  readonly #options: UpdateOptions;
+  readonly #verb: Verb;
+  readonly #dryRun: boolean;
+  readonly #base: Snapshot;
+  readonly #deployment: Deployment;
+  readonly #display: Display;
+  readonly #hide: (text: string) => string;
+  #monitor!: Monitor;
+  #program: RunningProgram | undefined;
+  #letBegin!: () => void;
+  #tellBegun!: () => void;
+
+  static async prepare(stack: Stack, options: UpdateOptions, verb: Verb): Promise<Pass> {
+    const pass = new Pass(stack, options, verb);
+    await pass.#start();
+    return pass;
+  }
+
+  private constructor(stack: Stack, options: UpdateOptions, verb: Verb) {
+    const { config } = stack;
+    this.#stack = stack;
+    this.#options = options;
+    this.#verb = verb;
+    this.#dryRun = verb === "preview";
+    this.#base = readSnapshot(stack.stateFile, config.passphrase);
+    this.#display = new Display(options.output ?? (() => undefined));
+    this.#hide = secretsHider(config);
+    this.hasBegun = new Promise((resolve) => {
+      this.#tellBegun = resolve;
+    });
+    this.#deployment = new Deployment({
+      project: stack.project.name,
+      stack: stack.name,
+      config: config.values,
+      secretKeys: config.secretKeys,
+      dryRun: this.#dryRun,
+      base: this.#base,
+      save: (snapshot) => writeSnapshot(stack.stateFile, snapshot, config.passphrase),
+      launch: {
+        plugins: stack.project.plugins,
+        projectRoot: stack.project.root,
+        engineAddress: () => this.#monitor.address,
+        log: (severity, message, urn) => this.#deployment.log(severity, this.#hide(message), urn),
+      },
+      onStep: (step) => this.#display.step(step, this.#dryRun),
+    });
+  }
+
+  async #start(): Promise<void> {
+    const held = new Promise<void>((resolve) => {
+      this.#letBegin = resolve;
+    });
+    this.#monitor = await serveMonitor(this.#deployment, () => {
+      this.#tellBegun();
+      return held;
+    });
+    if (this.#verb !== "preview" && this.#verb !== "update") return;
+    const { project, name, config } = this.#stack;
+    for (const plugin of project.plugins.keys()) this.#deployment.warm(plugin);
+    this.#program = runProgram({
+      project,
+      stack: name,
+      config,
+      address: this.#monitor.address,
+      dryRun: this.#dryRun,
+      onLine: (line) => this.#deployment.log("info", this.#hide(line)),
+    });
+    void this.#program.ended.then(() => this.#tellBegun());
+  }
+
+  async abandon(): Promise<void> {
+    this.#program?.interrupt();
+    await this.#program?.ended;
+    await this.#close();
+  }
+
+  async finish(): Promise<UpdateResult> {
+    try {
+      return await this.#finish();
+    } finally {
+      this.#tellBegun();
+      await this.#close();
     }
   }
 
-  const launch = {
-    plugins: project.plugins,
-    projectRoot: project.root,
-    engineAddress: "",
-    log: (severity: Diagnostic["severity"], message: string, urn?: string) =>
-      deployment.log(severity, hide(message), urn),
-  };
-  const deployment = new Deployment({
-    project: project.name,
-    stack: stack.name,
-    config: config.values,
-    secretKeys: config.secretKeys,
-    dryRun,
-    base,
-    save: (snapshot) => writeSnapshot(stack.stateFile, snapshot, config.passphrase),
-    launch,
-    onStep: (step) => display.step(step, dryRun),
-  });
-  const monitor = await serveMonitor(deployment);
-  launch.engineAddress = monitor.address;
-  const work = { stack, options, deployment, base, hide, address: monitor.address };
-  try {
-    if (verb === "refresh") await interruptible(work, () => deployment.refresh());
-    else if (verb === "destroy") {
-      const kept = options.excludeProtected ? protectedAndNeeded(base.resources) : new Set<never>();
-      await interruptible(work, () => deployment.destroy(kept));
-    } else await runPass(work);
+  async #finish(): Promise<UpdateResult> {
+    const { signal, showSecrets = false } = this.#options;
+    const deployment = this.#deployment;
+    this.#display.start(this.#verb, this.#stack.name);
+    const onAbort = () => void deployment.cancel();
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    try {
+      await this.#work();
+    } catch (error) {
+      if (!(error instanceof Stopped)) deployment.fail(error);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
     await deployment.settle();
-    const snapshot = deployment.snapshot();
-    if (!dryRun) writeSnapshot(stack.stateFile, snapshot, config.passphrase);
+    if (deployment.stopped && !deployment.failed) deployment.log("error", `${this.#verb} canceled`);
+    if (!this.#dryRun) this.#save();
 
     const changes = deployment.steps.filter(({ op }) => op !== "same" && op !== "read");
-    if (options.expectNoChanges && changes.length > 0 && !deployment.failed) {
+    if (this.#options.expectNoChanges && changes.length > 0 && !deployment.failed) {
       deployment.log("error", "no changes were expected but changes occurred");
     }
-    const outputs = verb === "destroy" ? {} : outputsOf(snapshot, options.showSecrets ?? false);
+    const snapshot = deployment.snapshot();
+    const outputs = this.#verb === "destroy" ? {} : outputsOf(snapshot, showSecrets);
     const result: UpdateResult = {
       summary: summarize(deployment.steps),
       steps: deployment.steps,
       outputs,
-      diagnostics: deployment.diagnostics.map((told) => ({ ...told, message: hide(told.message) })),
+      diagnostics: deployment.diagnostics.map((told) => ({
+        ...told,
+        message: this.#hide(told.message),
+      })),
     };
-    display.end(result, dryRun, options.showSecrets ? outputs : outputsOf(snapshot, false), verb);
-    if (deployment.failed || deployment.stopped) {
+    this.#display.end(result, this.#dryRun);
+    if (deployment.failed) {
       const first = result.diagnostics.find(({ severity }) => severity === "error");
-      throw new UpdateFailed(first?.message ?? `${verb} canceled`, result);
+      throw new UpdateFailed(first?.message ?? `${this.#verb} failed`, result);
     }
-    if (verb === "destroy" && options.excludeProtected && snapshot.resources.length > 0) {
-      display.line(
-        `All unprotected resources were destroyed. There are still ${snapshot.resources.length} protected resources associated with this stack.`,
+    if (this.#verb === "destroy") this.#tellWhatIsLeft(snapshot);
+    return result;
+  }
+
+  async #work(): Promise<void> {
+    const deployment = this.#deployment;
+    if (this.#verb === "refresh") return deployment.refresh();
+    if (this.#verb === "destroy") {
+      const { excludeProtected } = this.#options;
+      return deployment.destroy(
+        excludeProtected ? protectedAndNeeded(this.#base.resources) : new Set(),
       );
     }
-    return result;
-  } finally {
-    await deployment.close();
-    monitor.close();
-  }
-}
-
-interface Work {
-  stack: Stack;
-  options: UpdateOptions;
-  deployment: Deployment;
-  base: Snapshot;
-  hide: (text: string) => string;
-  address: string;
-}
-
-async function runPass({ stack, options, deployment, hide, address }: Work): Promise<void> {
-  for (const name of stack.project.plugins.keys()) deployment.warm(name);
-  const program = runProgram({
-    project: stack.project,
-    stack: stack.name,
-    config: stack.config,
-    address,
-    dryRun: deployment.dryRun,
-    onLine: (line) => deployment.log("info", hide(line)),
-  });
-  const onAbort = () => void deployment.cancel();
-  if (options.signal?.aborted) onAbort();
-  options.signal?.addEventListener("abort", onAbort);
-  // What waits for an answer then waits for ever: the program is ended once the running steps are done.
-  void deployment.whenStopped.then(() => deployment.settle()).then(() => program.interrupt());
-  const reason = await program.ended;
-  options.signal?.removeEventListener("abort", onAbort);
-  await deployment.settle();
-  if (deployment.stopped) {
-    if (!deployment.failed)
-      deployment.log("error", `${deployment.dryRun ? "preview" : "update"} canceled`);
-    return;
-  }
-  if (reason !== undefined) {
-    if (reason !== "" || !deployment.failed) {
+    const program = this.#program!;
+    // What waits for an answer then waits for ever: the program is ended once the running steps are done.
+    void deployment.whenStopped.then(() => deployment.settle()).then(() => program.interrupt());
+    this.#letBegin();
+    const reason = await program.ended;
+    await deployment.settle();
+    if (deployment.stopped) return;
+    if (reason !== undefined && (reason !== "" || !deployment.failed)) {
       deployment.log("error", reason || "The program ended before it said why.");
     }
-    return;
+    if (!deployment.failed) await deployment.deleteUnregistered();
   }
-  if (deployment.failed) return;
-  await interruptible({ options, deployment }, () => deployment.deleteUnregistered());
-}
 
-async function interruptible(
-  { options, deployment }: Pick<Work, "options" | "deployment">,
-  act: () => Promise<void>,
-): Promise<void> {
-  const onAbort = () => void deployment.cancel();
-  if (options.signal?.aborted) onAbort();
-  options.signal?.addEventListener("abort", onAbort);
-  try {
-    await act();
-  } catch (error) {
-    if (!(error instanceof Stopped)) deployment.fail(error);
-  } finally {
-    options.signal?.removeEventListener("abort", onAbort);
+  #tellWhatIsLeft(snapshot: Snapshot): void {
+    const left = snapshot.resources.length;
+    if (!this.#options.excludeProtected || left === 0) return;
+    this.#display.line(
+      left === this.#base.resources.length
+        ? `There were no unprotected resources to destroy. There are still ${left} protected resources associated with this stack.`
+        : `All unprotected resources were destroyed. There are still ${left} protected resources associated with this stack.`,
+    );
   }
-  if (deployment.stopped && !deployment.failed) deployment.log("error", "update canceled");
+
+  #save(): void {
+    writeSnapshot(
+      this.#stack.stateFile,
+      this.#deployment.snapshot(),
+      this.#stack.config.passphrase,
+    );
+  }
+
+  async #close(): Promise<void> {
+    await this.#deployment.close();
+    this.#monitor.close();
+  }
 }
 
 function outputsOf(snapshot: Snapshot, showSecrets: boolean): Record<string, unknown> {

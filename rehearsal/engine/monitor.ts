@@ -29,11 +29,15 @@ export interface Monitor {
   close(): void;
 }
 
-export async function serveMonitor(deployment: Deployment): Promise<Monitor> {
+/** `mayBegin` is asked when the program is loaded; until it settles, none of the program's lines run. */
+export async function serveMonitor(
+  deployment: Deployment,
+  mayBegin: () => Promise<void>,
+): Promise<Monitor> {
   const server = new grpc.Server(channelOptions);
   server.addService(
     resourceGrpc.ResourceMonitorService as unknown as grpc.ServiceDefinition,
-    monitorHandlers(deployment),
+    monitorHandlers(deployment, mayBegin),
   );
   server.addService(
     engineGrpc.EngineService as unknown as grpc.ServiceDefinition,
@@ -75,7 +79,10 @@ function engineHandlers(deployment: Deployment): grpc.UntypedServiceImplementati
   };
 }
 
-function monitorHandlers(deployment: Deployment): grpc.UntypedServiceImplementation {
+function monitorHandlers(
+  deployment: Deployment,
+  mayBegin: () => Promise<void>,
+): grpc.UntypedServiceImplementation {
   const packages = new Map<string, { name: string; version: string }>();
   const serve =
     (
@@ -96,7 +103,9 @@ function monitorHandlers(deployment: Deployment): grpc.UntypedServiceImplementat
   };
 
   return {
-    supportsFeature: serve((request) => {
+    // The SDK asks this before it loads the program.
+    supportsFeature: serve(async (request) => {
+      await mayBegin();
       const reply = new resourceMessages.SupportsFeatureResponse();
       reply.setHassupport(features.has(request.getId()));
       return reply;

@@ -53,7 +53,9 @@ interface Identity {
   type: string;
 }
 
-const standIns: Record<string, (log: Log) => Promise<StandIn>> = {
+export type StandIns = Record<string, (log: Log) => Promise<StandIn>>;
+
+const ownStandIns: StandIns = {
   random: async () => new (await import("./stand-ins/random/random.ts")).Random(),
   command: async (log) => new (await import("./stand-ins/command/command.ts")).Command(log),
   cloudflare: async (log) =>
@@ -64,8 +66,10 @@ export interface LaunchOptions {
   package: string;
   plugins: Map<string, string>;
   projectRoot: string;
-  engineAddress: string;
+  engineAddress(): string;
   log: Log;
+  /** Served in this process, by package. @default the engine's own */
+  standIns?: StandIns;
 }
 
 interface Launched {
@@ -96,6 +100,7 @@ export class Provider {
     const folder = options.plugins.get(options.package);
     if (folder !== undefined)
       return new Provider(options.package, await startPlugin(folder, options));
+    const standIns = options.standIns ?? ownStandIns;
     const standIn = standIns[options.package];
     if (standIn === undefined) {
       throw new EngineError(
@@ -401,7 +406,7 @@ async function startPlugin(folder: string, options: LaunchOptions): Promise<Laun
       `Could not start the provider "${options.package}": there is no "${executable}".`,
     );
   }
-  const child = spawn(executable, [options.engineAddress], {
+  const child = spawn(executable, [options.engineAddress()], {
     cwd: options.projectRoot,
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
