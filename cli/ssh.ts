@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { execa } from "execa";
 import { shellLine } from "../infra/pi/shell-words.ts";
+import { repository } from "../infra/settings/repository.ts";
 import type { Settings } from "../infra/settings/schema.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 
@@ -25,7 +26,12 @@ export function sshCommand(pi: Settings["pi"], knownHosts: string, words: string
     "-o",
     "ConnectTimeout=20",
     ...(pi.privateKeyFile
-      ? ["-i", pi.privateKeyFile.replace(/^~(?=\/)/, homedir()), "-o", "IdentitiesOnly=yes"]
+      ? [
+          "-i",
+          resolve(repository, pi.privateKeyFile.replace(/^~(?=\/)/, homedir())),
+          "-o",
+          "IdentitiesOnly=yes",
+        ]
       : []),
     `${pi.user}@${pi.host}`,
     shellLine(words),

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import {
   backupBundle,
   disksBundle,
@@ -10,6 +11,7 @@ import {
 } from "../../pi/bundles.ts";
 import type { Settings } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
+import { repository } from "../settings/repository.ts";
 import { diskIdentities } from "./disk-identities.ts";
 import type { PlainBundles } from "./home-server.ts";
 
@@ -29,7 +31,7 @@ export function plainBundles(settings: Settings): PlainBundles {
 
 function readImagesLock(file: string): ImagesLock {
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as ImagesLock;
+    return JSON.parse(readFileSync(resolve(repository, file), "utf8")) as ImagesLock;
   } catch (error) {
     throw new UserError(
       `The lock file of the container images in imagesLock, "${file}", could not be read: ${(error as Error).message}. Remove the setting to use the kit's own. Nothing was changed.`,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
+import { repository } from "../settings/repository.ts";
 import type { Settings } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
 
@@ -31,7 +32,7 @@ export function piConnection(pi: Settings["pi"], environment = process.env): PiC
     }
     return { host, port, user, hostKey };
   }
-  const file = resolve(privateKeyFile.replace(/^~(?=\/)/, homedir()));
+  const file = resolve(repository, privateKeyFile.replace(/^~(?=\/)/, homedir()));
   let privateKey: string;
   try {
     privateKey = readFileSync(file, "utf8");
