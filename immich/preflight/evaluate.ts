@@ -251,6 +251,7 @@ function describe(disk: BlockDevice, facts: Facts, except?: string): string {
     facts.links.some((other) => other.link === link && other.device !== disk.path);
   const names = facts.links
     .filter(({ device, link }) => device === disk.path && !shared(link))
+    .sort((one, other) => one.link.localeCompare(other.link)) // by-id before by-path
     .map(({ link }) => link.split("/").pop()!)
     .filter((name) => name !== except);
   const about = [

@@ -43,7 +43,7 @@ lsblk -nrpo NAME,TYPE 2>/dev/null | while read -r device type; do
 done
 section targets
 for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
-  [ -e "$link" ] && printf '%s %s\n' "$(readlink -f "$link")" "$link"
+  [ -b "$link" ] && printf '%s %s\n' "$(readlink -f "$link")" "$link"
 done
 
 # Only what shows nothing is read: a signature that udev did not tell of, or bytes without any.

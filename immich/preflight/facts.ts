@@ -81,7 +81,10 @@ export function parseFacts(output: string): Facts {
     });
   const [route] = json<{ dev: string }[]>("route", []);
   const network = json<IpInterface[]>("addresses", []).find((each) => each.ifname === route?.dev);
-  const links = [...pairs("links"), ...pairs("targets")];
+  // Newer udev also keeps folders there, with names of partitions that are no identity of a disk.
+  const links = [...pairs("links"), ...pairs("targets")].filter(({ link }) =>
+    /^\/dev\/disk\/by-(id|path)\/[^/]+$/.test(link),
+  );
 
   return {
     architecture: text("architecture"),

@@ -258,6 +258,25 @@ describe("a disk", () => {
   });
 });
 
+describe("facts.sh's output", () => {
+  it("has names of disks only, none of the folders that newer udev keeps beside them", () => {
+    const facts = parseFacts(`@links
+/dev/sda /dev/disk/by-id/usb-ONE
+/dev/sda1 /dev/disk/by-path/usb-0:1-part/by-label/rootfs
+@targets
+/dev/sda /dev/disk/by-id/usb-ONE
+@contents
+/dev/sda 12 vfat,dos,
+/dev/sdb 0 
+`);
+    expect(facts.links).toEqual([{ device: "/dev/sda", link: "/dev/disk/by-id/usb-ONE" }]);
+    expect(facts.contents).toEqual({
+      "/dev/sda": { nonZeroBytes: 12, signatures: ["vfat", "dos"] },
+      "/dev/sdb": { nonZeroBytes: 0, signatures: [] },
+    });
+  });
+});
+
 describe("facts.sh", () => {
   it("runs on this machine and its output is understood", () => {
     const script = fileURLToPath(new URL("../../../immich/preflight/facts.sh", import.meta.url));
