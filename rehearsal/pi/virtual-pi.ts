@@ -5,17 +5,7 @@
  */
 import { execa } from "execa";
 import { existsSync } from "node:fs";
-import {
-  appendFile,
-  copyFile,
-  link,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  writeFile,
-} from "node:fs/promises";
+import { copyFile, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -79,6 +69,8 @@ interface SnapshotNotes {
   append: string;
 }
 
+/** To be raised when a snapshot's folder means something else. */
+const snapshotFormat = 1;
 const bootDeadlineMs = 420_000;
 const usbDisks = ["hdd1", "hdd2"] as const;
 const allDisks = ["sd", ...usbDisks] as const;
@@ -97,6 +89,7 @@ export class VirtualPi {
   readonly #files: Record<DiskName, string>;
   readonly #attached = new Set<"hdd1" | "hdd2">(usbDisks);
   readonly #nodes: Record<DiskName, string> = { sd: "sd-0", hdd1: "hdd1-0", hdd2: "hdd2-0" };
+  readonly #plugged = { hdd1: "hdd1-0", hdd2: "hdd2-0" };
   readonly #memoryMiB: number;
   readonly #cpus: number;
   #append = "";
@@ -135,17 +128,15 @@ export class VirtualPi {
       texts: [
         await piImageHash(),
         (await execa("qemu-system-x86_64", ["--version"], { timeout: 30_000 })).stdout,
-        `${options.memoryMiB ?? 2048} ${options.cpus ?? 2}`,
+        `${snapshotFormat} ${options.memoryMiB ?? 2048} ${options.cpus ?? 2}`,
       ],
       paths: [
         options.firstBoot,
-        ...["qemu-arguments.ts", "firmware.ts", "virtual-pi.ts"].map((name) =>
-          join(import.meta.dirname, name),
-        ),
+        ...["qemu-arguments.ts", "firmware.ts"].map((name) => join(import.meta.dirname, name)),
       ],
     });
     const firstBooted = await cachedArtifact("first-boot", hash, async (folder) => {
-      const pi = await VirtualPi.#create({ ...options, services: services(options) }, image);
+      const pi = await VirtualPi.#create(options, image);
       try {
         await pi.saveSnapshot(folder);
       } finally {
@@ -248,7 +239,8 @@ export class VirtualPi {
       );
       await monitor.execute("device_del", { id: disk });
       await gone;
-      await monitor.execute("blockdev-del", { "node-name": this.#nodes[disk] });
+      // A snapshot's overlay goes with its device; what was plugged in by name goes by name.
+      await monitor.execute("blockdev-del", { "node-name": this.#plugged[disk] });
     }
     this.#attached.delete(disk);
   }
@@ -262,6 +254,7 @@ export class VirtualPi {
       await monitor.execute("blockdev-add", blockNode(node, this.#files[disk]));
       await monitor.execute("device_add", scsiDisk(disk, node));
       this.#nodes[disk] = node;
+      this.#plugged[disk] = node;
     }
     this.#attached.add(disk);
   }
@@ -410,6 +403,8 @@ export class VirtualPi {
     this.#nodes.sd = "sd-0";
     this.#nodes.hdd1 = "hdd1-0";
     this.#nodes.hdd2 = "hdd2-0";
+    this.#plugged.hdd1 = "hdd1-0";
+    this.#plugged.hdd2 = "hdd2-0";
     const log = join(this.folder, "qemu.log");
     for (let attempt = 0; ; attempt++) {
       this.#ports ??= { ssh: await freePort(), lan: await freePort() };
@@ -554,11 +549,6 @@ export class VirtualPi {
       await sleep(30);
     }
   }
-}
-
-/** A first boot needs no service, and its connections must not outlive it. */
-function services(options: VirtualPiOptions): VirtualPiOptions["services"] {
-  return options.services;
 }
 
 /** A hard link where the file system has them; a plugged disk must not be copied while it changes. */
