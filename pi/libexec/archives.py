@@ -58,9 +58,10 @@ def awake():
     mounted = host.is_mounted(host.BACKUP)
     if not mounted:
         result = run(["mount", host.BACKUP], check=False)
-        if result.returncode != 0:
+        # mount(8) is silent about an absent disk that is marked nofail.
+        if not host.is_mounted(host.BACKUP):
             raise UserError(
-                f'The backup disk (UUID "{uuid}") could not be mounted at "{host.BACKUP}": {result.stderr.strip()} '
+                f'The backup disk (UUID "{uuid}") could not be mounted at "{host.BACKUP}": {result.stderr.strip() or "no such disk"}. '
                 "Is it plugged in and powered? Nothing was written."
             )
     try:
@@ -96,7 +97,8 @@ def running_borgs():
 
 def break_stale_lock():
     """Borg keeps a lock whose process number is in use again after a boot. The disk is ours alone: no borg here, no holder."""
-    holders = [each for name in ("lock.exclusive",) for each in (os.listdir(f"{REPOSITORY}/{name}") if os.path.isdir(f"{REPOSITORY}/{name}") else [])]
+    exclusive = REPOSITORY + "/lock.exclusive"
+    holders = os.listdir(exclusive) if os.path.isdir(exclusive) else []
     if not holders and not os.path.exists(f"{REPOSITORY}/lock.roster"):
         return
     busy = running_borgs()
@@ -160,8 +162,16 @@ def listed():
     return [{"name": each["name"], "time": each["time"]} for each in found]
 
 
-def file_count(archive):
-    return json.loads(borg("info", "--json", f"{REPOSITORY}::{archive}").stdout)["archives"][0]["stats"]["nfiles"]
+def photo_count(archive):
+    """The files that people gave: neither dumps, which come and go, nor what Immich makes from photos."""
+    folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ("library", "upload", "profile")]
+    types = borg("list", "--format", "{type}{NL}", f"{REPOSITORY}::{archive}", *folders).stdout.split()
+    return types.count("-")
+
+
+def literal_path(path):
+    """Not pf:, a whole path: Borg finds it and then complains, with status 1, that it never matched."""
+    return f"pp:{path.lstrip('/')}"
 
 
 def original_size(archive):
@@ -175,13 +185,13 @@ def paths_below(archive, folder):
 
 def extract(archive, paths, folder):
     """Extracts whole paths (as they are on the Pi) below `folder`; a path that the archive lacks is an error of borg's."""
-    wanted = [f"pf:{path.lstrip('/')}" for path in paths]
+    wanted = [literal_path(path) for path in paths]
     return borg("extract", "--numeric-ids", f"{REPOSITORY}::{archive}", *wanted, cwd=folder)
 
 
 def holds(archive, paths):
     """Which of these paths the archive has."""
-    wanted = [f"pf:{path.lstrip('/')}" for path in paths]
+    wanted = [literal_path(path) for path in paths]
     if not wanted:
         return set()
     lines = borg("list", "--format", "{path}{NUL}", f"{REPOSITORY}::{archive}", *wanted).stdout

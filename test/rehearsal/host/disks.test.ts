@@ -1,0 +1,198 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { DiskIdentity } from "../../../pi/bundle.ts";
+import { disksBundle } from "../../../pi/bundles.ts";
+import { HostWorld } from "./host-world.ts";
+
+const blank = {
+  main: { id: "usb-ONE", allowFormat: true },
+  backup: { id: "usb-TWO", allowFormat: true },
+};
+
+describe("the disks", () => {
+  let world: HostWorld;
+  let one: string;
+  let two: string;
+
+  const prepare = (settings: { main: DiskIdentity; backup: DiskIdentity } = blank) =>
+    world.apply(disksBundle(settings));
+  const fileSystem = async (device: string) =>
+    world.must(["blkid", "-p", "-o", "value", "-s", "LABEL", device]);
+
+  beforeEach(async () => {
+    world = await HostWorld.start();
+    await world.layPrograms();
+    one = await world.addDisk("usb-ONE");
+    two = await world.addDisk("usb-TWO");
+  });
+  afterEach(async () => {
+    await world.stop();
+  });
+
+  it("formats two blank disks, mounts HDD1 only, and writes them into fstab by UUID", async () => {
+    expect(await prepare()).toMatchObject({ code: 0, stderr: "" });
+    expect(await fileSystem(one)).toBe("ouchi-hdd1");
+    expect(await fileSystem(two)).toBe("ouchi-hdd2");
+    const uuid = async (device: string) =>
+      world.must(["blkid", "-p", "-o", "value", "-s", "UUID", device]);
+    expect(world.read("/etc/fstab")).toBe(
+      [
+        "UUID=0-0 /boot/firmware vfat defaults,noauto 0 2",
+        "# ouchi-photos: begin (written by the kit)",
+        `UUID=${await uuid(one)} /mnt/hdd1 ext4 defaults,noatime,nofail,errors=remount-ro,x-systemd.device-timeout=60s,x-systemd.device-bound 0 2`,
+        `UUID=${await uuid(two)} /mnt/hdd2 ext4 noauto,noatime,nofail,nodev,nosuid,noexec,errors=remount-ro,x-systemd.device-timeout=60s,x-systemd.device-bound 0 2`,
+        "# ouchi-photos: end",
+        "",
+      ].join("\n"),
+    );
+    expect(await world.must(["findmnt", "-n", "-o", "SOURCE", "/mnt/hdd1"])).toBe(one);
+    expect((await world.run(["mountpoint", "-q", "/mnt/hdd2"])).code).not.toBe(0);
+    expect(world.json("/mnt/hdd1/.ouchi-disk")).toEqual({ role: "main", uuid: await uuid(one) });
+  });
+
+  it("changes nothing the second time", async () => {
+    await prepare();
+    const fstab = world.read("/etc/fstab");
+    const before = world.read("/var/lib/ouchi-photos/applied.json");
+    const again = await prepare();
+    expect(again).toMatchObject({ code: 0, stderr: "" });
+    expect(again.stdout).not.toMatch(/formatted|wrote/);
+    expect(world.read("/etc/fstab")).toBe(fstab);
+    expect(world.read("/var/lib/ouchi-photos/applied.json")).toBe(before);
+  });
+
+  it("leaves a mount point that not even root can write into while its disk is away", async () => {
+    await prepare();
+    await world.must(["umount", "/mnt/hdd1"]);
+    expect((await world.run(["touch", "/mnt/hdd1/photo"])).code).not.toBe(0);
+    expect((await world.run(["mkdir", "/mnt/hdd2/borg"])).code).not.toBe(0);
+    expect(await world.must(["stat", "-c", "%a", "/mnt/hdd1"])).toBe("0");
+    await world.must(["mount", "/mnt/hdd1"]);
+  });
+
+  it("takes over disks that an earlier house made, without formatting them", async () => {
+    await prepare();
+    await world.shell(
+      "echo photo > /mnt/hdd1/photo; umount /mnt/hdd1; rm -rf /var/lib/ouchi-photos",
+    );
+    const again = await prepare({ main: { id: "usb-ONE" }, backup: { id: "usb-TWO" } });
+    expect(again).toMatchObject({ code: 0, stderr: "" });
+    expect(world.read("/mnt/hdd1/photo")).toBe("photo\n");
+  });
+
+  const foreign: [string, string, RegExp][] = [
+    [
+      "an ext4 file system",
+      "mkfs.ext4 -q -L family $1",
+      /not empty: ext4 file system labelled "family"/,
+    ],
+    [
+      "an NTFS-like signature",
+      "printf '\\353\\122\\220NTFS    ' | dd of=$1 conv=notrunc",
+      /not blank|not empty/,
+    ],
+    ["a swap area", "mkswap -q $1", /not empty: swap/],
+    [
+      "partitions only",
+      "printf '\\000\\000\\002\\000\\203\\000\\000\\000\\000\\010\\000\\000\\000\\000\\001\\000' | dd of=$1 bs=1 seek=446 conv=notrunc; printf '\\125\\252' | dd of=$1 bs=1 seek=510 conv=notrunc",
+      /not empty/,
+    ],
+    [
+      "raw bytes at the end",
+      "printf x | dd of=$1 bs=1 seek=$((300*1024*1024-9)) conv=notrunc",
+      /not blank/,
+    ],
+  ];
+  for (const [what, make, complaint] of foreign) {
+    it(`never formats a disk that holds ${what}, whatever allowFormat says`, async () => {
+      await world.must(["sh", "-ec", `${make} 2>/dev/null`, "sh", two]);
+      const before = await world.must(["sha256sum", two]);
+      const result = await prepare();
+      expect(result.code).toBe(1);
+      expect(result.stderr).toMatch(complaint);
+      expect(result.stderr).toContain("disks.backup");
+      expect(result.stderr).toMatch(/Nothing was changed\.$/);
+      expect(await world.must(["sha256sum", two])).toBe(before);
+      // Both are judged before either is touched.
+      expect((await world.run(["blkid", "-p", one])).code).toBe(2);
+    });
+  }
+
+  it("asks for allowFormat before it formats a blank disk", async () => {
+    const result = await prepare({ main: { id: "usb-ONE" }, backup: blank.backup });
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(
+      /disks\.main: "usb-ONE" is blank and may be formatted only if disks\.allowFormat/,
+    );
+    expect((await world.run(["blkid", "-p", one])).code).toBe(2);
+  });
+
+  it("takes over a hand-made disk by its UUID with adopt, and only with it", async () => {
+    await world.shell(
+      `mkfs.ext4 -q -U 11111111-2222-4333-8444-555555555555 ${one}; mkdir /tmp/by-hand; mount ${one} /tmp/by-hand; echo photo > /tmp/by-hand/photo; umount /tmp/by-hand`,
+    );
+    await world.shell(
+      `echo 'UUID=11111111-2222-4333-8444-555555555555 /mnt/hdd1 ext4 defaults 0 0' >> /etc/fstab`,
+    );
+    const uuid = "11111111-2222-4333-8444-555555555555";
+    const refused = await prepare({ main: { uuid }, backup: blank.backup });
+    expect(refused.stderr).toMatch(
+      /write \{uuid: 11111111-2222-4333-8444-555555555555, adopt: true\}/,
+    );
+    const taken = await prepare({ main: { uuid, adopt: true }, backup: blank.backup });
+    expect(taken).toMatchObject({ code: 0, stderr: "" });
+    expect(world.read("/mnt/hdd1/photo")).toBe("photo\n");
+    expect(world.read("/etc/fstab")).toContain("# replaced by ouchi-photos: UUID=11111111");
+  });
+
+  it("refuses exchanged disks before anything is mounted for writing", async () => {
+    await prepare();
+    await world.must(["umount", "/mnt/hdd1"]);
+    const result = await prepare({ main: { id: "usb-TWO" }, backup: { id: "usb-ONE" } });
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/"usb-TWO" is the backup disk of this house.*exchanged/);
+    expect((await world.run(["mountpoint", "-q", "/mnt/hdd1"])).code).not.toBe(0);
+  });
+
+  it("never formats a disk again that was ever ours, although it looks blank", async () => {
+    await prepare();
+    await world.must(["umount", "/mnt/hdd1"]);
+    await world.shell(`head -c 4194304 /dev/zero | dd of=${one} conv=notrunc 2>/dev/null`);
+    const result = await prepare();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(
+      /unreadable, and the kit never formats a disk that was ever its own/,
+    );
+    expect((await world.run(["blkid", "-p", one])).code).toBe(2);
+  });
+
+  it("resumes its own format that was cut, and no other", async () => {
+    // mkfs dies before it has written its superblock: what a power cut leaves.
+    world.write(
+      "/usr/local/sbin/mkfs.ext4",
+      `#!/bin/sh\nfor last; do :; done\nprintf x | dd of="$last" bs=1 seek=5000 conv=notrunc 2>/dev/null\nexit 1\n`,
+      0o755,
+    );
+    expect((await prepare()).code).toBe(1);
+    await world.must(["rm", "/usr/local/sbin/mkfs.ext4"]);
+    expect(await prepare()).toMatchObject({ code: 0, stderr: "" });
+    expect(await fileSystem(one)).toBe("ouchi-hdd1");
+  });
+
+  it("refuses kernel names, one disk for both roles, and a disk that is not there", async () => {
+    const kernel = await prepare({ main: { id: "sda" }, backup: blank.backup });
+    expect(kernel.stderr).toMatch(/disks\.main: "sda" is a name that changes from boot to boot/);
+    const same = await prepare({ main: blank.main, backup: { id: "usb-ONE" } });
+    expect(same.stderr).toMatch(/one and the same disk/);
+    const gone = await prepare({ main: { id: "usb-NONE" }, backup: blank.backup });
+    expect(gone.stderr).toMatch(
+      /no disk "usb-NONE" is plugged in\. Plugged in are: usb-ONE, usb-TWO/,
+    );
+  });
+
+  it("refuses files that were written on the SD card under a mount point", async () => {
+    await world.shell("mkdir -p /mnt/hdd1; echo lost > /mnt/hdd1/photo");
+    const result = await prepare();
+    expect(result.stderr).toMatch(/"\/mnt\/hdd1" on the SD card holds files of its own \(photo\)/);
+    expect((await world.run(["blkid", "-p", one])).code).toBe(2);
+  });
+});

@@ -1,0 +1,37 @@
+#!/usr/bin/python3 -B
+"""The machine's own borgmatic, given the kit's configuration. The kit's is for 1.9.14; Debian 12 has 1.7.7, which wants
+the same options in sections and knows fewer of them. What is left out is proven on the virtual Pi."""
+
+import os
+import subprocess
+import sys
+
+import yaml
+
+REAL = "/usr/bin/borgmatic"
+SECTIONS = {
+    "location": ["patterns", "borgmatic_source_directory"],
+    "storage": ["encryption_passcommand", "compression", "archive_name_format", "borg_base_directory", "lock_wait", "relocated_repo_access_is_ok"],
+    "retention": ["keep_weekly", "keep_monthly", "keep_yearly"],
+}
+LEFT_OUT = {"borg_exit_codes", "source_directories_must_exist", "user_state_directory", "repositories", "checks"}
+
+version = tuple(int(part) for part in subprocess.run([REAL, "--version"], capture_output=True, text=True, check=True).stdout.split(".")[:2])
+arguments = [word for word in sys.argv[1:] if word != "--no-color" or version >= (1, 9)]
+if version < (1, 8):
+    at = arguments.index("--config") + 1
+    with open(arguments[at]) as file:
+        flat = yaml.safe_load(file)
+    known = {key for keys in SECTIONS.values() for key in keys} | LEFT_OUT
+    if set(flat) - known:
+        sys.exit(f"stand-in: unknown options {set(flat) - known}")
+    old = {section: {key: flat[key] for key in keys if key in flat} for section, keys in SECTIONS.items()}
+    old["location"]["repositories"] = [each["path"] for each in flat["repositories"]]
+    old["consistency"] = {"checks": [{"name": each["name"]} for each in flat["checks"]]}
+    arguments[at] = "/run/stand-ins/borgmatic.yaml"
+    with open(arguments[at], "w") as file:
+        yaml.safe_dump(old, file)
+    if arguments[-2:] == ["config", "validate"]:
+        os.execv("/usr/bin/validate-borgmatic-config", ["validate-borgmatic-config", "--config", arguments[at]])
+done = subprocess.run([REAL, *arguments], check=False)
+sys.exit(done.returncode)

@@ -1,0 +1,152 @@
+#!/usr/bin/python3 -B
+"""Stands in for Docker: containers are entries in a file, except the database, which is a real PostgreSQL whose data
+lies where the container's would. Unknown forms are errors."""
+
+import json
+import os
+import pwd
+import re
+import subprocess
+import sys
+
+FOLDER = "/run/stand-ins"
+STATE = FOLDER + "/docker.json"
+SOCKET = FOLDER + "/postgres"
+PGDATA = "/mnt/hdd1/immich/postgres"
+BINARIES = max(f"/usr/lib/postgresql/{each}/bin" for each in os.listdir("/usr/lib/postgresql"))
+CONTAINERS = {"immich": {"database": "immich_postgres", "redis": "immich_redis", "immich-server": "immich_server"},
+              "cloudflared": {"cloudflared": "cloudflared"}}  # fmt: skip
+
+
+def load():
+    if os.path.exists(STATE):
+        with open(STATE) as file:
+            return json.load(file)
+    return {"running": {}, "images": []}
+
+
+def save(state):
+    with open(STATE, "w") as file:
+        json.dump(state, file)
+
+
+def unknown(argv):
+    sys.exit(f"stand-in: unknown form of the command: docker {' '.join(argv)}")
+
+
+def as_postgres(*argv):
+    user = pwd.getpwnam("postgres")
+    subprocess.run(argv, check=True, user=user.pw_uid, group=user.pw_gid, extra_groups=[], stdout=subprocess.DEVNULL, cwd="/")
+
+
+def start_database():
+    user = pwd.getpwnam("postgres")
+    os.makedirs(SOCKET, exist_ok=True)
+    os.chown(SOCKET, user.pw_uid, user.pw_gid)
+    os.chown(PGDATA, user.pw_uid, user.pw_gid)
+    fresh = not os.path.exists(PGDATA + "/PG_VERSION")
+    if fresh:
+        as_postgres(f"{BINARIES}/initdb", "-D", PGDATA, "-U", "postgres", "-A", "trust", "--data-checksums", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+    as_postgres(f"{BINARIES}/pg_ctl", "-D", PGDATA, "-w", "-l", f"{SOCKET}/log", "-o", f"-k {SOCKET} -c listen_addresses=''", "start")
+    if fresh:
+        as_postgres(f"{BINARIES}/createdb", "-h", SOCKET, "-U", "postgres", "immich")
+
+
+def stop_database():
+    as_postgres(f"{BINARIES}/pg_ctl", "-D", PGDATA, "-w", "-m", "fast", "stop")
+
+
+def environment_files(arguments):
+    values = {**os.environ}
+    for index, word in enumerate(arguments):
+        if word == "--env-file":
+            with open(arguments[index + 1]) as file:
+                values.update(line.strip().split("=", 1) for line in file if "=" in line and not line.startswith("#"))
+    return values
+
+
+def compose_images(arguments):
+    values, images = environment_files(arguments), {}
+    for index, word in enumerate(arguments):
+        if word == "--file":
+            service = None
+            with open(arguments[index + 1]) as file:
+                for line in file:
+                    if found := re.match(r"  ([a-z-]+):$", line):
+                        service = found.group(1)
+                    if found := re.match(r"    image: \$\{(\w+)\}$", line):
+                        images[service] = values[found.group(1)]
+    return images
+
+
+def compose(arguments, state):
+    project = arguments[arguments.index("--project-name") + 1]
+    containers = CONTAINERS[project]
+    if arguments[-1] in ("stop", "down"):
+        for name in containers.values():
+            if state["running"].pop(name, None) and name == "immich_postgres":
+                stop_database()
+        return 0
+    if arguments[-2:] == ["config", "--images"]:
+        print("\n".join(compose_images(arguments).values()))
+        return 0
+    at = arguments.index("up") if "up" in arguments else unknown(["compose", *arguments])
+    options = arguments[at + 1 :]
+    if options[:4] != ["--detach", "--wait", "--wait-timeout", "600"]:
+        unknown(["compose", *arguments])
+    images = compose_images(arguments)
+    services = [word for word in options[4:] if not word.startswith("-")] or list(images)
+    for service in services:
+        name = containers.get(service, service)
+        if images[service] not in state["images"]:
+            sys.exit(f"stand-in: the image {images[service]} was not pulled")
+        if name == "immich_postgres" and name not in state["running"]:
+            start_database()
+        state["running"][name] = images[service]
+    return 0
+
+
+def execute(arguments):
+    """The container has its own PATH and socket; a terminal is never asked for."""
+    if arguments[0] == "--interactive":
+        arguments = arguments[1:]
+    if arguments[0] != "immich_postgres" or arguments[1] not in ("psql", "pg_dump"):
+        unknown(["exec", *arguments])
+    return subprocess.run([f"{BINARIES}/{arguments[1]}", *arguments[2:]], env={**os.environ, "PGHOST": SOCKET}, check=False).returncode
+
+
+def main(arguments, state):
+    match arguments:
+        case ["compose", *rest]:
+            return compose(rest, state)
+        case ["exec", *rest]:
+            if "immich_postgres" not in state["running"]:
+                print("Error response from daemon: container immich_postgres is not running", file=sys.stderr)
+                return 1
+            return execute(rest)
+        case ["inspect", "--format", "{{.State.Running}}", name]:
+            print("true" if name in state["running"] else "false")
+        case ["inspect", "--format", "{{.Config.Image}}", name]:
+            print(state["running"].get(name) or state.get("stopped", {})[name])
+        case ["stop", "--time", "60", name]:
+            state.setdefault("stopped", {})[name] = state["running"].pop(name)
+        case ["start", name]:
+            state["running"][name] = state["stopped"].pop(name)
+        case ["image", "inspect", reference]:
+            return 0 if reference in state["images"] else 1
+        case ["pull", "--quiet", reference]:
+            state["images"].append(reference)
+        case ["logs", "--tail", "15", _]:
+            return 0
+        case _:
+            unknown(arguments)
+    return 0
+
+
+os.makedirs(FOLDER, exist_ok=True)
+with open(FOLDER + "/calls", "a") as log:
+    log.write(json.dumps(["docker", *sys.argv[1:]]) + "\n")
+state = load()
+status = main(sys.argv[1:], state)
+save(state)
+sys.exit(status)

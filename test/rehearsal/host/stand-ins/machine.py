@@ -1,0 +1,150 @@
+#!/usr/bin/python3 -B
+"""Stands in for what only a booted machine has: systemd, apt, dpkg, udev, the clock's service. Each command knows the
+few forms that the kit uses and ends with an error at any other. Every call is a line in /run/stand-ins/calls."""
+
+import json
+import os
+import subprocess
+import sys
+
+FOLDER = "/run/stand-ins"
+STATE = FOLDER + "/state.json"
+UNITS = "/etc/systemd/system"
+
+
+def load():
+    if os.path.exists(STATE):
+        with open(STATE) as file:
+            return json.load(file)
+    return {"active": [], "enabled": [], "installed": [], "fails": []}
+
+
+def save(state):
+    with open(STATE, "w") as file:
+        json.dump(state, file)
+
+
+def unknown(argv):
+    sys.exit(f"stand-in: unknown form of the command: {' '.join(argv)}")
+
+
+def setting(unit, key):
+    """A value of a unit file of the kit; None for units that are not the kit's."""
+    path = f"{UNITS}/{unit}"
+    if not os.path.isfile(path) or os.path.realpath(path) == "/dev/null":
+        return None
+    with open(path) as file:
+        return next((line.split("=", 1)[1].strip() for line in file if line.startswith(key + "=")), None)
+
+
+def carry_out(unit, key):
+    command = setting(unit, key)
+    return subprocess.run(command.split(), check=False).returncode if command else 0
+
+
+def systemctl(arguments, state):
+    match arguments:
+        case ["daemon-reload"] | ["reset-failed"] | ["reset-failed", _]:
+            return 0
+        case ["is-active", "--quiet", unit]:
+            return 0 if unit in state["active"] else 3
+        case ["is-enabled", "--quiet", unit]:
+            return 0 if unit in state["enabled"] else 1
+        case ["enable", unit]:
+            state["enabled"].append(unit)
+        case ["start", "--no-block", unit]:
+            state["active"].append(unit)
+        case ["start", "mnt-hdd1.mount"]:
+            return subprocess.run(["mount", "/mnt/hdd1"], check=False).returncode
+        case ["start", unit]:
+            if unit in state["fails"]:
+                print(f"Job for {unit} failed.", file=sys.stderr)
+                return 1
+            status = carry_out(unit, "ExecStart")
+            if status:
+                return status
+            state["active"].append(unit)
+        case ["restart" | "try-restart", unit]:
+            if unit in state["active"]:
+                carry_out(unit, "ExecStop")
+                return carry_out(unit, "ExecStart")
+        case ["reload-or-restart", unit]:
+            return carry_out(unit, "ExecReload")
+        case ["stop", unit] | ["disable", "--now", unit]:
+            if unit in state["active"]:
+                carry_out(unit, "ExecStop")
+                state["active"].remove(unit)
+            if arguments[0] == "disable" and unit in state["enabled"]:
+                state["enabled"].remove(unit)
+        case _:
+            unknown(["systemctl", *arguments])
+    return 0
+
+
+def apt_get(arguments, state):
+    words = [word for word in arguments if not word.startswith("-") and "::" not in word]
+    if os.environ.get("DEBIAN_FRONTEND") != "noninteractive" or "--yes" not in arguments:
+        sys.exit("stand-in: apt-get would ask a question")
+    match words:
+        case ["update"]:
+            return 0
+        case ["install", *names] if names and "--no-install-recommends" in arguments:
+            for name in names:
+                if name == "docker.io" and not os.path.exists("/etc/systemd/system/docker.service.d/10-ouchi-hdd1.conf"):
+                    sys.exit("stand-in: docker.io would start with its data root on the SD card")
+                if name == "borgmatic" and not os.path.islink(UNITS + "/borgmatic.timer"):
+                    sys.exit("stand-in: borgmatic would enable its own timer")
+                state["installed"].append(name)
+            return 0
+    unknown(["apt-get", *arguments])
+
+
+def dpkg_query(arguments, state):
+    if arguments[:2] != ["--show", "--showformat=${db:Status-Status}"] or len(arguments) != 3:
+        unknown(["dpkg-query", *arguments])
+    if arguments[2] not in state["installed"]:
+        return 1
+    print("installed", end="")
+    return 0
+
+
+def timedatectl(arguments, _state):
+    match arguments:
+        case ["set-timezone", zone]:
+            if os.path.lexists("/etc/localtime"):
+                os.unlink("/etc/localtime")
+            os.symlink(f"/usr/share/zoneinfo/{zone}", "/etc/localtime")
+        case ["show", "--property=NTPSynchronized", "--value"]:
+            print("no" if os.path.exists(FOLDER + "/clock-unset") else "yes")
+        case _:
+            unknown(["timedatectl", *arguments])
+    return 0
+
+
+def quiet(_arguments, _state):
+    return 0
+
+
+COMMANDS = {
+    "systemctl": systemctl,
+    "apt-get": apt_get,
+    "dpkg": quiet,
+    "dpkg-query": dpkg_query,
+    "timedatectl": timedatectl,
+    "udevadm": quiet,
+    "journalctl": quiet,
+    "hdparm": quiet,
+}
+
+name = os.path.basename(sys.argv[0])
+os.makedirs(FOLDER, exist_ok=True)
+with open(FOLDER + "/calls", "a") as log:
+    log.write(json.dumps([name, *sys.argv[1:]]) + "\n")
+before = load()
+status = COMMANDS[name](sys.argv[1:], before)
+# A unit's own commands may have changed the state meanwhile; only what this call changed is written.
+after = load()
+for key in after:
+    after[key] = sorted((set(after[key]) | set(before[key])) - ({sys.argv[-1]} if sys.argv[-1] not in before[key] else set()))
+save(after)
+sys.exit(status)

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes the world's root in the namespace that this process holds, then waits until its standard input is closed.
+set -eu
+folder=$1
+root=$folder/root
+mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount -t tmpfs tmpfs "$root/run"
+# An empty folder over the machine's own mounts, /mnt on the overlay itself: its attributes are part of the test.
+mount -t tmpfs tmpfs "$root/dev"
+mkdir -p "$root/dev/disk/by-id" "$root/dev/disk/by-path" "$root/dev/shm"
+chmod 1777 "$root/dev/shm"
+mknod -m 666 "$root/dev/null" c 1 3
+mknod -m 666 "$root/dev/zero" c 1 5
+mknod -m 666 "$root/dev/urandom" c 1 9
+mknod -m 666 "$root/dev/random" c 1 8
+ln -s /proc/self/fd "$root/dev/fd"
+rm -rf "$root/etc/ouchi-photos" "$root/var/lib/ouchi-photos" "$root/usr/local/libexec/ouchi-photos"
+rm -f "$root/etc/docker/daemon.json" "$root/etc/cron.d/ouchi-photos"
+rm -rf "$root/mnt/hdd1" "$root/mnt/hdd2"
+echo "UUID=0-0 /boot/firmware vfat defaults,noauto 0 2" >"$root/etc/fstab"
+ip link set lo up
+# Immich's port in this network of its own: the answer that `stack` and `backup` wait for.
+python3 -B -c '
+import http.server
+class Ping(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b"{\"res\":\"pong\"}")
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", 2283), Ping).serve_forever()
+' &
+server=$!
+trap 'kill "$server"' EXIT
+echo ready
+cat >/dev/null
