@@ -1,17 +1,46 @@
 /** What tests and the story see and do behind the pretend Cloudflare's back. */
+import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import { Hono } from "hono";
 import { z } from "zod";
+import {
+  deserializeHeaders,
+  responseHeaders,
+  responseMeta,
+} from "../cloudflared/tunnel-protocol.ts";
 import type { LoggedCall } from "./api.ts";
+import type { Decisions } from "./decisions.ts";
 import { durationMs } from "./duration.ts";
 import { type Faults, faultSchema } from "./faults.ts";
 import { hexId } from "./ids.ts";
 import { isPermission, type Permission } from "./permissions.ts";
 import type { CloudflareState } from "./state.ts";
+import type { TunnelServer } from "./tunnel-server.ts";
 
 export interface ControlOptions {
   state: CloudflareState;
   faults: Faults;
   calls: LoggedCall[];
+  decisions: Decisions;
+  tunnels: TunnelServer;
+}
+
+const tunnelRequestBody = z.strictObject({
+  /** Its proxied record says which tunnel. */
+  host: z.string(),
+  path: z.string().default("/"),
+  method: z.string().default("GET"),
+  headers: z.record(z.string(), z.string()).default({}),
+  body: z.string().optional(),
+});
+export type TunnelRequest = z.input<typeof tunnelRequestBody>;
+
+/** What the connector answered to a request behind Access' back. */
+export interface ThroughTunnel {
+  status: number;
+  headers: [string, string][];
+  body: string;
+  /** Who answered: "origin", which a filter of the connector counts as, or "cloudflared". */
+  source: string | undefined;
 }
 
 const clockBody = z.union([
@@ -33,7 +62,7 @@ const apiTokenBody = z.strictObject({
   zones: z.array(z.string()).optional(),
 });
 
-export function createControl({ state, faults, calls }: ControlOptions): Hono {
+export function createControl({ state, faults, calls, decisions, tunnels }: ControlOptions): Hono {
   const app = new Hono();
 
   app.get("/state", (context) => {
@@ -41,6 +70,7 @@ export function createControl({ state, faults, calls }: ControlOptions): Hono {
     const { signingKeys: _, ...rest } = state.data;
     return context.json(rest);
   });
+  app.get("/decisions", (context) => context.json(decisions.list));
   app.get("/mailbox", (context) => context.json(state.data.mailbox));
   app.get("/requests", (context) => context.json(calls));
   app.delete("/requests", (context) => {
@@ -80,6 +110,26 @@ export function createControl({ state, faults, calls }: ControlOptions): Hono {
     return context.json({ saved: true });
   });
 
+  app.post("/tunnel-request", async (context) => {
+    const request = tunnelRequestBody.parse(await context.req.json());
+    const record = state.data.dnsRecords.find(({ name }) => name === request.host);
+    const tunnelId = record?.content.replace(/\.cfargotunnel\.com$/, "") ?? "";
+    const stream = tunnels.request(
+      tunnelId,
+      {
+        ...request.headers,
+        ":method": request.method,
+        ":path": request.path,
+        ":scheme": "https",
+        ":authority": request.host,
+      },
+      { endStream: request.body === undefined },
+    );
+    if (!stream) return context.json({ error: `no connector serves ${request.host}` }, 502);
+    if (request.body !== undefined) stream.end(request.body);
+    return context.json(await readAnswer(stream));
+  });
+
   app.onError((error, context) =>
     context.json(
       { error: error instanceof z.ZodError ? error.issues : String(error) },
@@ -90,4 +140,28 @@ export function createControl({ state, faults, calls }: ControlOptions): Hono {
     context.json({ error: `no control route ${context.req.method} ${context.req.path}` }, 404),
   );
   return app;
+}
+
+function readAnswer(stream: ClientHttp2Stream): Promise<ThroughTunnel> {
+  return new Promise((resolve, reject) => {
+    let headers: IncomingHttpHeaders = {};
+    let body = "";
+    stream.setEncoding("utf8");
+    stream.on("response", (all) => {
+      headers = all;
+    });
+    stream.on("data", (chunk: string) => {
+      body += chunk;
+    });
+    stream.on("error", reject);
+    stream.on("end", () => {
+      const meta = headers[responseMeta];
+      resolve({
+        status: Number(headers[":status"]),
+        headers: deserializeHeaders(String(headers[responseHeaders] ?? "")),
+        body,
+        source: typeof meta === "string" ? (JSON.parse(meta) as { src: string }).src : undefined,
+      });
+    });
+  });
 }

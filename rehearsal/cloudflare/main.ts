@@ -21,13 +21,7 @@ const tokenName = values["api-token-env"];
 const apiToken =
   tokenName === undefined ? randomBytes(20).toString("hex") : (process.env[tokenName] ?? "");
 
-const {
-  state: _,
-  faults: __,
-  calls: ___,
-  close,
-  ...addresses
-} = await startCloudflare({
+const world = await startCloudflare({
   clock: new Clock(),
   accountId: values.account,
   zoneName: values.zone,
@@ -38,9 +32,18 @@ const {
   log: (line) => console.error(line),
 });
 console.log(
-  JSON.stringify({ ...addresses, accountId: values.account, ...(tokenName ? {} : { apiToken }) }),
+  JSON.stringify({
+    apiUrl: world.apiUrl,
+    controlUrl: world.controlUrl,
+    edgePort: world.edgePort,
+    tunnelPort: world.tunnelPort,
+    certsPort: world.certsPort,
+    caFile: world.caFile,
+    accountId: values.account,
+    ...(tokenName ? {} : { apiToken }),
+  }),
 );
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.once(signal, () => void close().then(() => process.exit(0)));
+  process.once(signal, () => void world.close().then(() => process.exit(0)));
 }
