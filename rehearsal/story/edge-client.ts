@@ -77,7 +77,10 @@ export class EdgeClient {
       );
       let answered = false;
       // An edge that refuses a body early answers and closes; the write error that follows says nothing new.
-      outgoing.on("error", (error) => answered || setTimeout(() => answered || reject(error), 1000));
+      outgoing.on(
+        "error",
+        (error) => answered || setTimeout(() => answered || reject(error), 1000),
+      );
       outgoing.setTimeout(120_000, () =>
         outgoing.destroy(new Error(`No answer to ${method} ${path} in 120 s.`)),
       );

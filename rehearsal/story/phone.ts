@@ -71,7 +71,11 @@ export class Phone {
   }
 
   async assets(): Promise<Asset[]> {
-    const found = await this.read<{ assets: { items: Asset[] } }>("POST", "/api/search/metadata", {});
+    const found = await this.read<{ assets: { items: Asset[] } }>(
+      "POST",
+      "/api/search/metadata",
+      {},
+    );
     return found.assets.items;
   }
 }

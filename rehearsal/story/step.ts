@@ -32,7 +32,8 @@ export async function until<T>(
     } catch (error) {
       last = `: ${(error as Error).message}`;
     }
-    if (Date.now() > deadline) throw new PromiseBroken(`${what} did not come about in ${seconds} s${last}`);
+    if (Date.now() > deadline)
+      throw new PromiseBroken(`${what} did not come about in ${seconds} s${last}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

@@ -1,0 +1,119 @@
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { execa } from "execa";
+import type { EngineName } from "./engine-run.ts";
+import { PromiseBroken } from "./story/step.ts";
+import { story } from "./story/story.ts";
+import { World } from "./world.ts";
+
+const usage = `usage: npm run rehearse -- [--engine rehearsal|pulumi] [--until STEP] [--keep | --down]
+  --engine  who runs the program; pulumi where there is such a command, else rehearsal
+  --until   stop after this step of the story
+  --keep    leave the world running, and print how to enter it
+  --down    end a world that was kept`;
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", ".rehearsal");
+const kept = join(root, "kept.json");
+
+const { values } = parseArgs({
+  options: {
+    engine: { type: "string" },
+    until: { type: "string" },
+    keep: { type: "boolean", default: false },
+    down: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+if (values.help) {
+  console.log(usage);
+} else if (values.down) {
+  await down();
+} else {
+  process.exitCode = await rehearse();
+}
+
+async function rehearse(): Promise<number> {
+  const engine = await chooseEngine(values.engine);
+  const last = Number(values.until ?? story.length);
+  const began = Date.now();
+  console.log(`Building the world (engine: ${engine}) …`);
+  const world = await World.build({
+    folder: join(root, "world"),
+    engine,
+    say: (line) => console.log(`  ${line} … ${seconds(began)}`),
+  });
+  console.log(`✓ The world stands (${seconds(began)})`);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      console.log("\nEnding the world …");
+      void world.close().then(() => process.exit(130));
+    });
+  }
+  let failed = false;
+  for (const step of story.filter(({ number }) => number <= last)) {
+    const start = Date.now();
+    try {
+      const saw = await step.live(world);
+      console.log(`✓ ${step.number}. ${step.title} (${seconds(start)})\n     ${saw}`);
+    } catch (error) {
+      failed = true;
+      const reason = error instanceof PromiseBroken ? error.message : (error as Error).stack;
+      console.log(`✗ ${step.number}. ${step.title} (${seconds(start)})\n${reason}`);
+      break;
+    }
+  }
+  console.log(`${failed ? "The story broke off" : "The house stands"}, after ${seconds(began)}.`);
+  if (values.keep) {
+    await keep(world);
+    return new Promise(() => undefined);
+  }
+  await world.close();
+  console.log("Where to look: rehearsal/README.md says what this proves, and what it does not.");
+  return failed ? 1 : 0;
+}
+
+async function chooseEngine(wanted: string | undefined): Promise<EngineName> {
+  if (wanted === "rehearsal" || wanted === "pulumi") return wanted;
+  if (wanted !== undefined) throw new Error(`There is no engine "${wanted}".\n${usage}`);
+  const { exitCode } = await execa("pulumi", ["version"], { reject: false });
+  return exitCode === 0 ? "pulumi" : "rehearsal";
+}
+
+async function keep(world: World): Promise<void> {
+  await writeFile(kept, JSON.stringify({ pid: process.pid }));
+  console.log(
+    [
+      "",
+      "The world goes on until Ctrl-C, or: npm run rehearse -- --down",
+      ...world.addresses().map((line) => `  ${line}`),
+    ].join("\n"),
+  );
+}
+
+async function down(): Promise<void> {
+  if (!existsSync(kept)) {
+    console.log("No world is kept.");
+    return;
+  }
+  const { pid } = JSON.parse(await readFile(kept, "utf8")) as { pid: number };
+  const isOurs = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).includes(
+    "rehearse.ts",
+  );
+  if (isOurs) {
+    process.kill(pid, "SIGTERM");
+    const deadline = Date.now() + 60_000;
+    while (existsSync(`/proc/${pid}`) && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+  await rm(kept, { force: true });
+  console.log("The world has ended.");
+}
+
+function seconds(since: number): string {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+}
