@@ -169,6 +169,12 @@ function checked(state: CloudflareState, body: Body, self?: AccessApplication) {
   if (new Set(policies.map(({ id }) => id)).size < policies.length) {
     throw invalidAccessRequest("a policy is referenced twice");
   }
+  const decisions = state.data.policies
+    .filter((one) => policies.some(({ id }) => id === one.id))
+    .map(({ decision }) => decision);
+  if (body.service_auth_401_redirect && !decisions.includes("non_identity")) {
+    throw invalidAccessRequest("service_auth_401_redirect needs a Service Auth policy");
+  }
   return {
     name: body.name ?? domain,
     domain,
