@@ -138,7 +138,6 @@ export function systemBundle(settings: { timeZone: string }): Bundle<"system"> {
       "hdparm",
       "iproute2",
       "python3",
-      "smartmontools",
       "systemd-timesyncd",
       "util-linux",
     ],

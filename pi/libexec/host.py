@@ -151,7 +151,7 @@ class Busy(UserError):
 
 
 @contextlib.contextmanager
-def only_one(who, wait_seconds=60):
+def only_one(who, wait_seconds=15):
     """The kit's one lock. It lies in /run and is held by a descriptor: the end of the process or of the boot frees it."""
     make_folder(RUN, 0o755)
     descriptor = os.open(RUN + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

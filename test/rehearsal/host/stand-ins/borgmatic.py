@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-import yaml
+# What Debian's borgmatic itself reads YAML with.
+from ruamel.yaml import YAML
 
 REAL = "/usr/bin/borgmatic"
 SECTIONS = {
@@ -21,7 +22,7 @@ arguments = [word for word in sys.argv[1:] if word != "--no-color" or version >=
 if version < (1, 8):
     at = arguments.index("--config") + 1
     with open(arguments[at]) as file:
-        flat = yaml.safe_load(file)
+        flat = YAML(typ="safe").load(file)
     known = {key for keys in SECTIONS.values() for key in keys} | LEFT_OUT
     if set(flat) - known:
         sys.exit(f"stand-in: unknown options {set(flat) - known}")
@@ -30,7 +31,7 @@ if version < (1, 8):
     old["consistency"] = {"checks": [{"name": each["name"]} for each in flat["checks"]]}
     arguments[at] = "/run/stand-ins/borgmatic.yaml"
     with open(arguments[at], "w") as file:
-        yaml.safe_dump(old, file)
+        YAML(typ="safe").dump(old, file)
     if arguments[-2:] == ["config", "validate"]:
         os.execv("/usr/bin/validate-borgmatic-config", ["validate-borgmatic-config", "--config", arguments[at]])
 done = subprocess.run([REAL, *arguments], check=False)

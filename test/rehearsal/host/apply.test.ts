@@ -1,0 +1,326 @@
+import { readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Bundle, BundleFile } from "../../../pi/bundle.ts";
+import {
+  bootstrapCommand,
+  bootstrapInput,
+  bundleInput,
+  dockerBundle,
+  removeTunnelCommand,
+  secretsBundle,
+  systemBundle,
+} from "../../../pi/bundles.ts";
+import { bundles, DeployedWorld, imagesLock, secrets } from "./deployed-world.ts";
+import { HostWorld, libexec } from "./host-world.ts";
+
+const file = (path: string, content: string, rest: Partial<BundleFile> = {}): BundleFile => ({
+  path,
+  mode: "0644",
+  owner: "root",
+  group: "root",
+  content,
+  ...rest,
+});
+
+/** A small bundle of the subject with the fewest needs. */
+const small = (files: BundleFile[]): Bundle<"system"> => ({
+  format: 1,
+  subject: "system",
+  directories: [{ path: "/etc/ouchi-photos/folder", mode: "0700" }],
+  files,
+  masked: ["borgmatic.timer"],
+  packages: ["cron"],
+  units: [
+    {
+      name: "cron.service",
+      enable: true,
+      start: true,
+      onChange: "restart",
+      watches: ["/etc/ouchi-photos/one"],
+    },
+  ],
+  settings: { timeZone: "Asia/Tokyo" },
+});
+
+describe("apply on a bare Pi", () => {
+  let world: HostWorld;
+  beforeEach(async () => {
+    world = await HostWorld.start();
+  });
+  afterEach(async () => {
+    await world.stop();
+  });
+
+  it("brings itself along for its first subject", async () => {
+    const [, , python, flag, loader] = bootstrapCommand();
+    const result = await world.run([python!, flag!, loader!], {
+      stdin: bootstrapInput(systemBundle({ timeZone: "Asia/Tokyo" })),
+    });
+    expect(result).toMatchObject({ code: 0, stderr: "" });
+    expect(world.read(`${libexec}/apply`)).toBe(
+      readFileSync(new URL("../../../pi/libexec/apply", import.meta.url), "utf8"),
+    );
+    expect(await world.must(["readlink", "/etc/localtime"])).toBe("/usr/share/zoneinfo/Asia/Tokyo");
+  });
+
+  describe("with its programs", () => {
+    beforeEach(async () => {
+      await world.layPrograms();
+    });
+
+    const one = file("/etc/ouchi-photos/one", "old one\n");
+    const before = small([one, file("/etc/ouchi-photos/folder/gone", "gone\n")]);
+    const after = small([
+      { ...one, content: "new one\n", mode: "0640" },
+      file("/etc/ouchi-photos/folder/added", "added\n"),
+    ]);
+
+    it("writes, removes, starts and restarts only what changed", async () => {
+      expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
+      expect(await world.must(["stat", "-c", "%a", "/etc/ouchi-photos/folder"])).toBe("700");
+      await world.calls();
+      const same = await world.apply(before);
+      expect(same.stdout).toBe("system: 2 files in place, nothing to change");
+      expect((await world.calls()).map((call) => call.slice(0, 2).join(" "))).toEqual([
+        "dpkg-query --show",
+        "systemctl is-enabled",
+        "systemctl is-active",
+      ]);
+      const changed = await world.apply(after);
+      expect(changed.stdout).toBe(
+        [
+          "wrote /etc/ouchi-photos/one",
+          "wrote /etc/ouchi-photos/folder/added",
+          "removed /etc/ouchi-photos/folder/gone",
+          "restarted cron.service",
+          "system: 2 files in place, changed",
+        ].join("\n"),
+      );
+      expect(await world.must(["stat", "-c", "%a", "/etc/ouchi-photos/one"])).toBe("640");
+    });
+
+    it("converges after a cut at every single step, with files old or new and never half", async () => {
+      await world.apply(before);
+      const cut = readFileSync(new URL("./stand-ins/cut.py", import.meta.url), "utf8");
+      world.write("/usr/local/sbin/cut.py", cut, 0o755);
+      const states = [
+        { bundle: after, one: "new one\n", folder: "added" },
+        { bundle: before, one: "old one\n", folder: "gone" },
+      ];
+      // There and back: each cut starts from the whole other state.
+      let [step, ended] = [0, 0];
+      while (ended < 2) {
+        step++;
+        for (const { bundle, one, folder } of states) {
+          await world.calls();
+          const result = await world.run(["cut.py", String(step), `${libexec}/apply`, "system"], {
+            stdin: bundleInput(bundle),
+          });
+          if (result.code === 0) ended++;
+          else expect(result.code).toBe(137);
+          expect(["old one\n", "new one\n"]).toContain(world.read("/etc/ouchi-photos/one"));
+          const again = await world.apply(bundle);
+          expect(again, `after a cut at step ${step}`).toMatchObject({ code: 0, stderr: "" });
+          expect(world.read("/etc/ouchi-photos/one")).toBe(one);
+          expect(await world.shell("ls -A /etc/ouchi-photos/folder")).toBe(folder);
+          // Restarted with the new file, by the run that was cut or by the next.
+          const calls = (await world.calls()).map((call) => call.join(" "));
+          expect(calls).toContain("systemctl restart cron.service");
+        }
+      }
+      const left = await world.shell("find /etc /var/lib/ouchi-photos -name '*.ouchi-new'");
+      expect(left).toBe("");
+      expect(step).toBeGreaterThan(25);
+    }, 300_000);
+
+    it("names the one who holds the lock", async () => {
+      const holder = await world.shell(
+        `flock -x /run/ouchi-photos/lock true 2>/dev/null || mkdir -p /run/ouchi-photos
+         printf '{"who": "backup", "pid": 4242, "when": "2026-11-23T01:00:00Z"}' > /run/ouchi-photos/lock
+         setsid flock -x /run/ouchi-photos/lock sleep 90 >/dev/null 2>&1 & echo $!; sleep 0.5`,
+      );
+      const result = await world.apply(before);
+      await world.shell(`pkill -P ${holder} sleep || true`);
+      expect(result.code).toBe(1);
+      expect(result.stderr).toBe(
+        '"apply system" could not begin: "backup" (process 4242) has been at work since 2026-11-23T01:00:00Z. Wait for it to end and try again; nothing was changed.',
+      );
+    }, 90_000);
+
+    it("ignores what follows the bundle, and refuses half of one, another subject's, and paths that are not its own", async () => {
+      const trailing = await world.run([`${libexec}/apply`, "system"], {
+        stdin: `${bundleInput(before)}trailing`,
+      });
+      expect(trailing.code).toBe(0);
+      const half = await world.run([`${libexec}/apply`, "system"], {
+        stdin: bundleInput(before).slice(0, 200),
+      });
+      expect(half.stderr).toBe('The bundle for "system" is not whole JSON. Nothing was changed.');
+      const other = await world.run([`${libexec}/apply`, "backup"], { stdin: bundleInput(before) });
+      expect(other.stderr).toMatch(/says format 1 and subject "system"/);
+      const escaping = await world.apply(small([file("/etc/../home/pi/x", "x")]));
+      expect(escaping.stderr).toMatch(/wants to write "\/etc\/\.\.\/home\/pi\/x"/);
+    });
+
+    it("does not install Docker before HDD1 is there", async () => {
+      const result = await world.apply(dockerBundle());
+      expect(result.code).toBe(1);
+      expect(result.stderr).toMatch(/The main disk is not mounted at "\/mnt\/hdd1"/);
+      expect((await world.calls()).filter(([name]) => name === "apt-get")).toEqual([]);
+    });
+
+    it("refuses a time zone that the Pi does not know", async () => {
+      const result = await world.apply({ ...before, settings: { timeZone: "Asia/Tokio" } });
+      expect(result.stderr).toMatch(/"Asia\/Tokio" \(timeZone\) is not known/);
+    });
+  });
+});
+
+describe("apply on a deployed Pi", () => {
+  let house: DeployedWorld;
+  let world: HostWorld;
+  // One house for all: each test leaves it deployed.
+  beforeAll(async () => {
+    house = await DeployedWorld.start();
+    world = house.world;
+  });
+  beforeEach(async () => {
+    await world.calls();
+  });
+  afterAll(async () => {
+    await house?.stop();
+  });
+
+  it("touches no container the second time", async () => {
+    const all = bundles();
+    for (const bundle of [all.docker, all.secrets, all.immich, all.tunnel, all.backup]) {
+      expect(await world.apply(bundle)).toMatchObject({ code: 0, stderr: "" });
+    }
+    const changing = (await world.calls()).filter(
+      ([name, ...words]) =>
+        (name === "docker" &&
+          words.some((word) => ["up", "stop", "start", "pull", "down"].includes(word))) ||
+        (name === "systemctl" && !["is-active", "is-enabled"].includes(words[0]!)),
+    );
+    expect(changing).toEqual([]);
+  });
+
+  it("keeps secrets to their files: mode, owner, and only a keyed hash in the record", async () => {
+    expect(await world.shell("cd /etc/ouchi-photos/secrets; stat -c '%a %u:%g %n' . *")).toBe(
+      [
+        "700 0:0 .",
+        "600 0:0 borg-passphrase",
+        "600 0:0 database-password",
+        "400 65532:65532 tunnel-token",
+      ].join("\n"),
+    );
+    const record = world.read("/var/lib/ouchi-photos/applied.json");
+    for (const secret of Object.values(secrets)) expect(record).not.toContain(secret);
+    const files = world.json<{ subjects: { secrets: { files: Record<string, object> } } }>(
+      "/var/lib/ouchi-photos/applied.json",
+    ).subjects.secrets.files;
+    expect(Object.keys(files["/etc/ouchi-photos/secrets/tunnel-token"]!).sort()).toEqual([
+      "group",
+      "hmac",
+      "mode",
+      "owner",
+    ]);
+    const seen = (await world.shell("cat /run/stand-ins/calls || true")) + record;
+    for (const secret of Object.values(secrets)) expect(seen).not.toContain(secret);
+  });
+
+  it("restarts the connector, and nothing else, for a new tunnel token", async () => {
+    const result = await world.apply(secretsBundle({ ...secrets, tunnelToken: "another" }));
+    expect(result.stdout).toBe(
+      [
+        "wrote /etc/ouchi-photos/secrets/tunnel-token",
+        "restarted ouchi-cloudflared.service",
+        "secrets: 3 files in place, changed",
+      ].join("\n"),
+    );
+    expect((await world.apply(bundles().tunnel)).stdout).toMatch(/nothing to change/);
+    await world.apply(bundles().secrets);
+  });
+
+  it("removes the connector, twice, and lays it down again", async () => {
+    const remove = removeTunnelCommand().slice(2);
+    expect(await world.run(remove)).toMatchObject({ code: 0, stderr: "" });
+    expect(world.exists("/etc/systemd/system/ouchi-cloudflared.service")).toBe(false);
+    expect(world.exists("/etc/ouchi-photos/compose/cloudflared")).toBe(false);
+    expect(
+      await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "cloudflared"]),
+    ).toBe("false");
+    expect(await world.run(remove)).toMatchObject({ code: 0, stderr: "" });
+    expect(await world.apply(bundles().tunnel)).toMatchObject({ code: 0 });
+    const other = await world.program("apply", "remove", "immich");
+    expect(other.stderr).toMatch(/"immich" cannot be removed/);
+  });
+
+  it("upgrades nothing when the database cannot be dumped", async () => {
+    await world.must(["docker", "compose", "--project-name", "immich", "stop"]);
+    const before = world.read("/etc/ouchi-photos/compose/immich/images.env");
+    const result = await world.apply(bundles(imagesLock("v3.3.0")).immich);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(
+      /could not be dumped, so Immich was not upgraded.*Nothing was changed\.$/s,
+    );
+    expect(world.read("/etc/ouchi-photos/compose/immich/images.env")).toBe(before);
+    await world.must(["systemctl", "reload-or-restart", "ouchi-immich.service"]);
+  });
+
+  it("starts nothing and writes nothing without HDD1, and everything with one command when it is back", async () => {
+    await world.must(["systemctl", "stop", "ouchi-immich.service"]);
+    await world.must(["systemctl", "stop", "ouchi-cloudflared.service"]);
+    await world.must(["umount", "/mnt/hdd1"]);
+    expect((await world.program("stack", "immich", "up")).stderr).toMatch(
+      /main disk is not mounted/,
+    );
+    expect(await world.shell("ls -A /mnt/hdd1")).toBe("");
+    expect(await world.program("start")).toMatchObject({ code: 0, stderr: "" });
+    for (const name of ["immich_server", "immich_postgres", "cloudflared"]) {
+      expect(await world.must(["docker", "inspect", "--format", "{{.State.Running}}", name])).toBe(
+        "true",
+      );
+    }
+  });
+
+  it("lists after an unclean boot the photos that a power cut left empty", async () => {
+    await house.addPhoto("whole.jpg", "whole");
+    await house.addPhoto("empty.jpg", "was here");
+    await world.must([
+      "truncate",
+      "-s",
+      "0",
+      "/mnt/hdd1/immich/images/library/ken/2022/2022-02-03/empty.jpg",
+    ]);
+    const clean = await world.program("scrub");
+    expect(clean.stdout).toBe("the last stop was clean; nothing to look for");
+    await world.shell("echo another-boot > /var/lib/ouchi-photos/boot-in-use");
+    expect(await world.program("scrub")).toMatchObject({ code: 0, stderr: "" });
+    expect(world.json("/var/lib/ouchi-photos/damaged.json")).toMatchObject({
+      looked: 2,
+      photos: [{ owner: "ken", name: "empty.jpg", problem: "empty" }],
+    });
+  });
+
+  it("takes a verified dump before an upgrade, and refuses a lower version, a skipped major and another PostgreSQL", async () => {
+    const upgraded = await world.apply(bundles(imagesLock("v3.3.0")).immich);
+    expect(upgraded).toMatchObject({ code: 0 });
+    expect(upgraded.stdout).toMatch(
+      /^Immich 3\.2\.4 → 3\.3\.0: dumping the database first\ndumped the database/m,
+    );
+    const dumps = await world.shell("ls /mnt/hdd1/immich/images/backups");
+    expect(dumps).toMatch(/kit-immich-db-backup-\d{8}T\d{6}-v3\.2\.4-pg15/);
+    const lower = await world.apply(bundles(imagesLock("v3.2.4")).immich);
+    expect(lower.stderr).toMatch(
+      /Immich 3\.3\.0 runs on the Pi and the lock file asks for 3\.2\.4: Immich cannot go back/,
+    );
+    const skipped = await world.apply(bundles(imagesLock("v5.0.0")).immich);
+    expect(skipped.stderr).toMatch(
+      /a major version may not be skipped\. Go to a version 4\.x first/,
+    );
+    const postgres = await world.apply(bundles(imagesLock("v3.3.0", "16-vectorchord0.4.3")).immich);
+    expect(postgres.stderr).toMatch(/made by PostgreSQL 15, but the lock file asks for 16/);
+    expect(world.read("/etc/ouchi-photos/compose/immich/images.env")).toContain("v3.3.0@");
+  });
+});
