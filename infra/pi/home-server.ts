@@ -80,10 +80,11 @@ export class HomeServer extends pulumi.ComponentResource {
             bundleInput(secretsBundle({ databasePassword, borgPassphrase, tunnelToken })),
           ),
       ),
-      [system],
+      // A changed database password is told to the database, which runs in Docker.
+      [docker],
     );
-    this.immich = subject("immich", bundleInput(bundles.immich), [docker, secrets]);
-    this.connector = subject("tunnel", bundleInput(bundles.tunnel), [docker, secrets], {
+    this.immich = subject("immich", bundleInput(bundles.immich), [secrets]);
+    this.connector = subject("tunnel", bundleInput(bundles.tunnel), [secrets], {
       delete: shellLine(removeTunnelCommand()),
     });
     this.backup = subject("backup", bundleInput(bundles.backup), [this.immich]);
