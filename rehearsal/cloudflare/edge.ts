@@ -25,7 +25,7 @@ import type { TunnelServer } from "./tunnel-server.ts";
  * The free plan's 100 MB. Whether Cloudflare counts them by 1000 or by 1024 is not documented: what passes
  * here passes either way.
  */
-export const bodyLimit = 100_000_000;
+const bodyLimit = 100_000_000;
 /** Cloudflare waits so long for an origin's answer, then says 524. */
 const originPatienceMs = 100_000;
 /** A client that is refused may go on sending for so long, so that it sees the answer. */

@@ -60,7 +60,7 @@ export async function startNtp(clock: Clock): Promise<NtpServer> {
 }
 
 /** The answer to a client's packet; undefined for what is none. */
-export function answer(request: Buffer, now: Date): Buffer | undefined {
+function answer(request: Buffer, now: Date): Buffer | undefined {
   if (request.length < packetLength) return undefined;
   const version = (request[0]! >> 3) & 7;
   const mode = request[0]! & 7;

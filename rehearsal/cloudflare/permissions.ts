@@ -1,5 +1,5 @@
 /** The token permissions that the kit's routes ask, by the names in Cloudflare's dashboard. */
-export const permissionGroups = [
+const permissionGroups = [
   "Zone",
   "DNS",
   "Cloudflare Tunnel",
@@ -9,7 +9,7 @@ export const permissionGroups = [
   "Notifications",
 ] as const;
 
-export type PermissionGroup = (typeof permissionGroups)[number];
+type PermissionGroup = (typeof permissionGroups)[number];
 export type Permission = `${PermissionGroup} ${"Read" | "Edit"}`;
 
 /** What the README tells the owner to tick. */

@@ -22,7 +22,7 @@ export interface Reply {
   resultInfo?: ResultInfo;
 }
 
-export interface ResultInfo {
+interface ResultInfo {
   page: number;
   per_page: number;
   count: number;

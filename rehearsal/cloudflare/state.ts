@@ -43,14 +43,14 @@ export interface DnsRecord {
   modifiedOn: string;
 }
 
-export interface IngressRule {
+interface IngressRule {
   hostname?: string;
   path?: string;
   service: string;
   originRequest?: OriginRequest;
 }
 
-export interface OriginRequest {
+interface OriginRequest {
   access?: { required?: boolean; teamName?: string; audTag?: string[] };
   [setting: string]: unknown;
 }

@@ -14,7 +14,7 @@ export interface AccessSettings {
   audTag?: string[];
 }
 
-export interface Configuration {
+interface Configuration {
   ingress?: IngressRule[];
   originRequest?: IngressRule["originRequest"];
 }

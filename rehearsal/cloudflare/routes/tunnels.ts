@@ -97,7 +97,7 @@ export const tunnels = [
 ];
 
 /** What a connector is given to run the tunnel. */
-export function connectorToken(accountId: string, tunnel: Tunnel): string {
+function connectorToken(accountId: string, tunnel: Tunnel): string {
   return Buffer.from(JSON.stringify({ a: accountId, t: tunnel.id, s: tunnel.secret })).toString(
     "base64",
   );
