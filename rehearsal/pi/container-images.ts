@@ -14,6 +14,7 @@ import { addImage, type ContainerConfig, type Layer, writeLayer } from "./oci-la
 import { OwnedProcess } from "./owned-process.ts";
 import { debianSources, startPackageCache, trixieSourceLines } from "./package-cache.ts";
 import { answers, freePort } from "./ports.ts";
+import { servicePorts } from "./qemu-arguments.ts";
 
 /** Where the Pi finds the registry: its own loopback, which Docker trusts without TLS. */
 const registryHost = "127.0.0.1:5000";
@@ -167,7 +168,12 @@ async function imageRecipes(): Promise<ImageRecipe[]> {
         User: "65532:65532",
         Entrypoint: ["cloudflared", "--no-autoupdate"],
         Cmd: ["version"],
-        Env: [`PATH=${programs}`],
+        // The real one asks DNS where the edge is.
+        Env: [
+          `PATH=${programs}`,
+          `PRETEND_EDGE=10.0.2.100:${servicePorts.tunnel}`,
+          `PRETEND_EDGE_CERTS=http://10.0.2.100:${servicePorts.certificates}`,
+        ],
       },
     },
   ];

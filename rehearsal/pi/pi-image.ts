@@ -115,6 +115,12 @@ async function dress(root: string, sourceLines: string[]): Promise<void> {
     if (file.startsWith("ssh_host_")) await rm(join(root, "etc/ssh", file));
   }
   await writeFile(join(root, "etc/machine-id"), "");
+  // mmdebstrap leaves its own options behind: the way to this machine's cache, and no recommends.
+  for (const options of ["etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap"]) {
+    await rm(join(root, options), { force: true });
+  }
+  await rm(join(root, "etc/apt/sources.list.d"), { recursive: true, force: true });
+  await mkdir(join(root, "etc/apt/sources.list.d"));
   for (const spent of ["var/lib/apt/lists", "var/cache/apt", "var/log/apt"]) {
     await rm(join(root, spent), { recursive: true, force: true });
     await mkdir(join(root, spent), { recursive: true });
