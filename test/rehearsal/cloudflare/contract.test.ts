@@ -59,7 +59,7 @@ it("COVERAGE.md lists the routes that there are", () => {
     .split("\n")
     .flatMap(
       (line) =>
-        /^\| (GET|POST|PUT|PATCH|DELETE) \| (\S+) \|/.exec(line)?.slice(1, 3).join(" ") ?? [],
+        /^\| (GET|POST|PUT|PATCH|DELETE) +\| (\S+) +\|/.exec(line)?.slice(1, 3).join(" ") ?? [],
     );
   expect(listed.sort()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort());
 });
