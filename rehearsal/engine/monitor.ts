@@ -14,7 +14,6 @@ import { type Properties, propertiesFromWire, propertiesToWire } from "./values.
 // biome-ignore lint/suspicious/noExplicitAny: the stubs' messages are typed where they are made
 type Message = any;
 
-/** What the SDK may use. The rest it refuses by itself, with the option's name. */
 const features = new Set([
   "secrets",
   "resourceReferences",
@@ -22,6 +21,13 @@ const features = new Set([
   "aliasSpecs",
   "deletedWith",
   "parameterization",
+  // Let through to be refused here by name. The SDK's own refusal is an Error whose stack makes the
+  // `util.inspect` of Node 20 loop for ever at a path such as node_modules/@pulumi/resource.ts.
+  "replaceWith",
+  "transforms",
+  "invokeTransforms",
+  "resourceHooks",
+  "errorHooks",
 ]);
 
 export interface Monitor {
@@ -103,7 +109,7 @@ function monitorHandlers(
   };
 
   return {
-    // The SDK asks this before it loads the program.
+    // The SDK asks this, and registers the stack, before it loads the program.
     supportsFeature: serve(async (request) => {
       await mayBegin();
       const reply = new resourceMessages.SupportsFeatureResponse();
@@ -125,6 +131,7 @@ function monitorHandlers(
       return reply;
     }),
     registerResource: serve(async (request) => {
+      await mayBegin();
       const goal = goalOf(request, deployment);
       goal.version ||= packages.get(request.getPackageref())?.version ?? "";
       const state = await deployment.register(goal);
