@@ -9,6 +9,13 @@ export PGDATA
 if [ "${1#-}" != "$1" ]; then set -- postgres "$@"; fi
 if [ "$1" != postgres ]; then exec "$@"; fi
 
+# As root, like the official one: the secret's file is root's alone.
+if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
+  POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE")
+  export POSTGRES_PASSWORD
+  unset POSTGRES_PASSWORD_FILE
+fi
+
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA" /var/run/postgresql
   chmod 0700 "$PGDATA"
@@ -18,9 +25,6 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
-    POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE")
-  fi
   if [ -z "${POSTGRES_PASSWORD:-}" ]; then
     echo "Error: Database is uninitialized and superuser password is not specified." >&2
     exit 1
