@@ -1,4 +1,5 @@
 import { type AliasSpec, Deployment, type Goal } from "../../../rehearsal/engine/deployment.ts";
+import type { StandIns } from "../../../rehearsal/engine/provider.ts";
 import type { Step } from "../../../rehearsal/engine/result.ts";
 import type { Checked, Difference, StandIn } from "../../../rehearsal/engine/stand-in.ts";
 import type { ResourceState, Snapshot } from "../../../rehearsal/engine/state-file.ts";
@@ -119,12 +120,12 @@ export interface Staged {
 
 /** One deployment without a program: the goals one after the other, then the deletions. */
 export async function deploy(
-  probe: Probe,
+  provider: Probe | StandIns,
   base: Snapshot,
   goals: Wanted[],
   options: { dryRun?: boolean; during?: (deployment: Deployment) => void } = {},
 ): Promise<Staged> {
-  return act(probe, base, options.dryRun ?? false, async (deployment) => {
+  return act(provider, base, options.dryRun ?? false, async (deployment) => {
     options.during?.(deployment);
     for (const wanted of goals) await deployment.register(goal(wanted));
     await deployment.deleteUnregistered();
@@ -132,13 +133,13 @@ export async function deploy(
 }
 
 export async function act(
-  probe: Probe,
+  provider: Probe | StandIns,
   base: Snapshot,
   dryRun: boolean,
   work: (deployment: Deployment) => Promise<void>,
 ): Promise<Staged> {
   const saved: Snapshot[] = [];
-  const deployment = new Deployment({
+  const deployment: Deployment = new Deployment({
     project: "test",
     stack: "dev",
     config: new Map(),
@@ -150,8 +151,8 @@ export async function act(
       plugins: new Map(),
       projectRoot: ".",
       engineAddress: () => "",
-      log: () => undefined,
-      standIns: { probe: async () => probe },
+      log: (severity, message, urn) => deployment.log(severity, message, urn),
+      standIns: provider instanceof Probe ? { probe: async () => provider } : provider,
     },
     onStep: () => undefined,
   });
