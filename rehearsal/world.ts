@@ -119,7 +119,7 @@ export class World {
           registry: registry.port,
           packages: packages.port,
           tunnel: pretend.tunnelPort,
-          certificates: pretend.edgePort,
+          certificates: pretend.certsPort,
           ntp: ntp.tcpPort,
         },
         clock: () => clock.now(),

@@ -2,7 +2,7 @@
 export function shellLine(words: string[]): string {
   return words
     .map((word) =>
-      /^[A-Za-z0-9_\/.,:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
+      /^[A-Za-z0-9_/.,:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
     )
     .join(" ");
 }

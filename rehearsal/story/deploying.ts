@@ -1,6 +1,5 @@
 import { readdir, readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
-import type { World } from "../world.ts";
 import { type Step, promise, until } from "./step.ts";
 
 const gateAndTunnel = [
