@@ -56,13 +56,17 @@ export function trixieSourceLines(sources: DebianSources): string[] {
   ];
 }
 
+/** The name under which the cache serves the package archives that the rehearsal itself made. */
+export const packagesHost = "packages.rehearsal.test";
+
 export interface PackageCache {
   port: number;
   stop(): Promise<void>;
 }
 
 /**
- * An HTTP proxy on a free loopback port for Debian's mirrors and for nothing else. What the archive
+ * An HTTP proxy on a free loopback port for Debian's mirrors and the rehearsal's own archive, and for
+ * nothing else. What the archive
  * never changes (`pool/`, `by-hash/`) is fetched once; the rest is asked for again each time, and
  * served as it was when the mirror is out of reach.
  */
@@ -84,6 +88,10 @@ export async function startPackageCache(): Promise<PackageCache> {
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "");
+    if (url.host === packagesHost && request.method === "GET") {
+      await serveArchive(url.pathname, response);
+      return;
+    }
     const protocol = schemes.get(url.host);
     if (!protocol || request.method !== "GET") {
       response.writeHead(403, { "content-type": "text/plain" });
@@ -133,6 +141,24 @@ export async function startPackageCache(): Promise<PackageCache> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** A file of `<cache>/card-<hash>/packages/`. */
+async function serveArchive(pathname: string, response: ServerResponse): Promise<void> {
+  const file = /^\/card-[0-9a-f]+\/packages\/(?:\.\/)?[A-Za-z0-9_.+~%-]+$/.test(pathname)
+    ? join(cacheFolder(), decodeURIComponent(pathname))
+    : undefined;
+  const found = file ? await stat(file).catch(() => undefined) : undefined;
+  if (!file || !found?.isFile()) {
+    response.writeHead(404, { "content-length": 0 });
+    response.end();
+    return;
+  }
+  response.writeHead(200, {
+    "content-length": found.size,
+    "last-modified": found.mtime.toUTCString(),
+  });
+  await pipeline(createReadStream(file), response);
 }
 
 interface Stored {

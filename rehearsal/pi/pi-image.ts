@@ -4,9 +4,10 @@
  */
 import { execa } from "execa";
 import { chmod, cp, mkdir, readdir, rename, rm, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type CachedArtifact, cachedArtifact, recipeHash } from "./artifact-cache.ts";
-import { debianSources, trixieSourceLines } from "./package-cache.ts";
+import { writePackageArchive } from "./package-archive.ts";
+import { debianSources, packagesHost, trixieSourceLines } from "./package-cache.ts";
 import { masterBootRecord } from "./partition-table.ts";
 
 /** What a bare card holds. What the kit needs beyond this, the kit installs. */
@@ -21,10 +22,14 @@ const packages = [
   ...["qemu-guest-agent", "socat"],
 ];
 
-/** What the kit is likely to install: fetched now, so that a deployment finds it in the cache. */
-const fetchedAhead = [
+/**
+ * What the kit installs. Debian's own packages, taken from its archive with its signatures checked,
+ * and served to the Pi repacked without compression by a small archive of their own: unpacking xz
+ * and reading lists of 60,000 packages takes an emulated processor minutes.
+ */
+const kitPackages = [
   ...["docker.io", "docker-cli", "docker-compose", "borgbackup", "borgmatic", "smartmontools"],
-  ...["hd-idle", "hdparm", "apparmor", "jq"],
+  ...["hd-idle", "hdparm", "apparmor", "acl", "lsof"],
 ];
 
 export const cardLayout = {
@@ -41,7 +46,12 @@ const overlays = ["raspberry-pi-os", "rig"].map((name) => join(import.meta.dirna
 
 /** The hash of everything that the card is made from. */
 export function piImageHash(): Promise<string> {
-  return recipeHash({ paths: [...overlays, join(import.meta.dirname, "pi-image.ts")] });
+  return recipeHash({
+    paths: [
+      ...overlays,
+      ...["pi-image.ts", "package-archive.ts"].map((name) => join(import.meta.dirname, name)),
+    ],
+  });
 }
 
 /** The folder with `card.qcow2`, `vmlinuz` and `initrd.img`. */
@@ -51,6 +61,8 @@ export async function buildPiImage(packageCache: { port: number }): Promise<Cach
 
 async function build(folder: string, packageCache: { port: number }): Promise<void> {
   const root = join(folder, "root");
+  const fetched = join(folder, "fetched");
+  await mkdir(fetched);
   const sources = await debianSources();
   const proxy = `Acquire::http::Proxy "http://127.0.0.1:${packageCache.port}";`;
   // Before the packages: what shapes their installation. The rest would reach into it.
@@ -64,24 +76,25 @@ async function build(folder: string, packageCache: { port: number }): Promise<vo
       `--essential-hook=mkdir -p "$1/etc/initramfs-tools" && cp -a ${early.map(shellQuoted).join(" ")} "$1/etc/"`,
       `--include=${packages.join(",")}`,
       "--customize-hook=" +
-        `chroot "$1" apt-get -q -o 'Acquire::http::Proxy=http://127.0.0.1:${packageCache.port}' ` +
-        `install --yes --no-install-recommends --download-only ${fetchedAhead.join(" ")} && chroot "$1" apt-get clean`,
+        `chroot "$1" apt-get clean && chroot "$1" apt-get -q -o 'Acquire::http::Proxy=http://127.0.0.1:${packageCache.port}' ` +
+        `install --yes --no-install-recommends --download-only ${kitPackages.join(" ")} && ` +
+        `cp "$1"/var/cache/apt/archives/*.deb ${shellQuoted(fetched)} && chroot "$1" apt-get clean`,
       ...["trixie", root, ...trixieSourceLines(sources)],
     ],
     { timeout: 900_000, stdin: "ignore", stdout: "ignore" },
   );
-  await dress(root, trixieSourceLines(sources));
+  await writePackageArchive(fetched, join(folder, "packages"));
+  await dress(root, folder);
   await keepKernel(root, folder);
   await writeCard(root, join(folder, "card.qcow2"));
   await rm(root, { recursive: true });
 }
 
 /** Lays the files of Raspberry Pi OS and of the rig, and makes it a card that never booted. */
-async function dress(root: string, sourceLines: string[]): Promise<void> {
+async function dress(root: string, folder: string): Promise<void> {
   await rm(join(root, "etc/resolv.conf"), { force: true });
   for (const overlay of overlays) await cp(overlay, root, { recursive: true });
   await chmod(join(root, "etc/initramfs-tools/hooks/rehearsal"), 0o755);
-  await writeFile(join(root, "etc/apt/sources.list"), `${sourceLines.join("\n")}\n`);
   await mkdir(join(root, "boot/firmware"), { recursive: true });
   const partition = (number: number) => `PARTUUID=${cardLayout.diskId}-0${number}`;
   await writeFile(
@@ -121,6 +134,11 @@ async function dress(root: string, sourceLines: string[]): Promise<void> {
   }
   await rm(join(root, "etc/apt/sources.list.d"), { recursive: true, force: true });
   await mkdir(join(root, "etc/apt/sources.list.d"));
+  await writeFile(
+    join(root, "etc/apt/sources.list"),
+    `# Rehearsal: what the kit installs, out of Debian's archive.\n` +
+      `deb [trusted=yes] http://${packagesHost}/${basename(folder, ".unfinished")}/packages ./\n`,
+  );
   for (const spent of ["var/lib/apt/lists", "var/cache/apt", "var/log/apt"]) {
     await rm(join(root, spent), { recursive: true, force: true });
     await mkdir(join(root, spent), { recursive: true });
