@@ -32,7 +32,7 @@ const trimmed = [
   // PostgreSQL compiles nothing just in time when the compiler is not there.
   ...["usr/lib/x86_64-linux-gnu/libLLVM*", "usr/lib/llvm-*", "usr/lib/postgresql/17/lib/llvmjit*"],
   ...["usr/lib/postgresql/17/lib/bitcode", "usr/lib/x86_64-linux-gnu/libz3*"],
-  ...["var/cache/*", "var/log/*", "var/lib/apt/lists/*", "var/lib/dpkg/info", "usr/share/nodejs/*"],
+  ...["var/cache/*", "var/log/*", "var/lib/apt/lists/*", "var/lib/dpkg/info"],
 ];
 
 export interface LockedImage {
