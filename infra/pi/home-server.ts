@@ -84,10 +84,11 @@ export class HomeServer extends pulumi.ComponentResource {
       [docker],
     );
     this.immich = subject("immich", bundleInput(bundles.immich), [secrets]);
-    this.connector = subject("tunnel", bundleInput(bundles.tunnel), [secrets], {
+    // One after the other: the Pi takes one subject at a time.
+    this.connector = subject("tunnel", bundleInput(bundles.tunnel), [this.immich], {
       delete: shellLine(removeTunnelCommand()),
     });
-    this.backup = subject("backup", bundleInput(bundles.backup), [this.immich]);
+    this.backup = subject("backup", bundleInput(bundles.backup), [this.connector]);
     this.registerOutputs();
   }
 }
