@@ -4,7 +4,7 @@ import { Deployment, protectedAndNeeded, stackResource, Stopped } from "./deploy
 import { Display } from "./display.ts";
 import { EngineError } from "./engine-error.ts";
 import { type Monitor, serveMonitor } from "./monitor.ts";
-import { passphraseFrom } from "./passphrase.ts";
+import { Passphrase, passphraseFrom } from "./passphrase.ts";
 import { type RunningProgram, runProgram } from "./program.ts";
 import { type Project, readProject } from "./project.ts";
 import { summarize, UpdateFailed, type UpdateResult } from "./result.ts";
@@ -54,6 +54,8 @@ interface Stack {
   name: string;
   config: StackConfig;
   stateFile: string;
+  /** Opens the state: its salt is its own, and may be older than the stack file's. */
+  passphraseOfState: Passphrase;
 }
 
 /** Runs the program twice, as Pulumi does: a preview, then the update. */
@@ -86,14 +88,14 @@ export async function destroy(options: UpdateOptions): Promise<UpdateResult> {
 
 export async function stackOutputs(options: StackOptions): Promise<Record<string, unknown>> {
   const stack = await openStack(options);
-  const snapshot = readSnapshot(stack.stateFile, stack.config.passphrase);
+  const snapshot = readSnapshot(stack.stateFile, stack.passphraseOfState);
   return outputsOf(snapshot, options.showSecrets ?? false);
 }
 
 /** The state as text, for `pulumi stack export`'s readers. */
 export async function stackExport(options: StackOptions): Promise<string> {
   const stack = await openStack(options);
-  const snapshot = readSnapshot(stack.stateFile, stack.config.passphrase);
+  const snapshot = readSnapshot(stack.stateFile, stack.passphraseOfState);
   return exportSnapshot(snapshot, stack.config.passphrase, options.showSecrets ?? false);
 }
 
@@ -121,13 +123,15 @@ async function openStack(options: StackOptions): Promise<Stack> {
   const stateFile =
     options.stateFile ??
     join(project.root, ".rehearsal", "state", `${project.name}.${options.stack}.json`);
-  const config = await readStackConfig(
-    configFileOf(options, project),
-    project,
-    passphraseFrom(options.env ?? process.env),
-    saltOfState(stateFile),
-  );
-  return { project, name: options.stack, config, stateFile };
+  const phrase = passphraseFrom(options.env ?? process.env);
+  const salt = saltOfState(stateFile);
+  const config = await readStackConfig(configFileOf(options, project), project, phrase, salt);
+  const { passphrase } = config;
+  const passphraseOfState =
+    salt === undefined || salt === passphrase.saltLine
+      ? passphrase
+      : await Passphrase.open(phrase, salt);
+  return { project, name: options.stack, config, stateFile, passphraseOfState };
 }
 
 async function run(stack: Stack, options: UpdateOptions, verb: Verb): Promise<UpdateResult> {
@@ -164,7 +168,7 @@ class Pass {
     this.#options = options;
     this.#verb = verb;
     this.#dryRun = verb === "preview";
-    this.#base = readSnapshot(stack.stateFile, config.passphrase);
+    this.#base = readSnapshot(stack.stateFile, stack.passphraseOfState);
     this.#display = new Display(options.output ?? (() => undefined));
     this.#hide = secretsHider(config);
     this.hasBegun = new Promise((resolve) => {

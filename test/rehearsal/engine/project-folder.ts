@@ -41,7 +41,9 @@ export class ProjectFolder {
 
   /** Plain settings; the ones that were set by `config set` are gone. */
   config(values: Record<string, unknown>): void {
-    writeFileSync(this.stackFile, stringify({ config: values }));
+    // Quoted, as the settings ask of a timestamp.
+    const quoted = { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN" } as const;
+    writeFileSync(this.stackFile, stringify({ config: values }, quoted));
   }
 
   get options(): StackOptions {

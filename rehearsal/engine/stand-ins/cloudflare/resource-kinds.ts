@@ -175,7 +175,10 @@ export const kinds: Record<string, ResourceKind> = {
     create: "POST",
     update: "PUT",
     deletable: true,
-    check: (inputs) => togetherOnly(inputs, "clientSecretVersion", "previousClientSecretExpiresAt"),
+    check: (inputs) => [
+      ...togetherOnly(inputs, "clientSecretVersion", "previousClientSecretExpiresAt"),
+      ...timestampOnly(inputs, "previousClientSecretExpiresAt"),
+    ],
   },
 
   "cloudflare:index/zeroTrustAccessIdentityProvider:ZeroTrustAccessIdentityProvider": {
@@ -378,6 +381,13 @@ function togetherOnly(inputs: Properties, one: string, other: string): CheckFail
         ]
       : [],
   );
+}
+
+function timestampOnly(inputs: Properties, name: string): CheckFailure[] {
+  const value = inputs[name];
+  const pattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+  if (typeof value !== "string" || pattern.test(value)) return [];
+  return [{ property: name, reason: `invalid RFC 3339 string value "${value}"` }];
 }
 
 // A policy without a place follows the one before it.
