@@ -24,7 +24,7 @@ const packages = [
 
 /**
  * What the kit installs. Debian's own packages, taken from its archive with its signatures checked,
- * and served to the Pi repacked without compression by a small archive of their own: unpacking xz
+ * and served to the Pi repacked by zstd from a small archive of their own: unpacking xz
  * and reading lists of 60,000 packages takes an emulated processor minutes.
  */
 const kitPackages = [
