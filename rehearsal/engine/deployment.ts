@@ -2,7 +2,7 @@
 // preview only told. The order of work is Pulumi's: check, diff, step; deletions last, dependents first.
 import { randomUUID } from "node:crypto";
 import { EngineError } from "./engine-error.ts";
-import { parsePath, valueAt, withValueAt } from "./property-path.ts";
+import { covers, parsePath, valueAt, withValueAt } from "./property-path.ts";
 import { type Diff, type LaunchOptions, Provider, ResourceInitFailed } from "./provider.ts";
 import type { Diagnostic, Operation, Step } from "./result.ts";
 import type { CheckFailure, LogSeverity } from "./stand-in.ts";
@@ -531,12 +531,13 @@ export class Deployment {
     );
     if (diff.changes === "unknown") {
       diff.changes = equal(old.inputs, inputs) ? "none" : "some";
+      diff.changed = differingKeys(old.inputs, inputs).map((mark) => mark.slice(1));
     }
-    for (const path of goal.replaceOnChanges) {
-      if (!equal(valueAt(old.inputs, path), valueAt(inputs, path))) {
-        diff.changes = "some";
-        diff.replaces.push(path);
-      }
+    if (diff.changes === "some") {
+      const replaced = diff.changed.filter((path) =>
+        goal.replaceOnChanges.some((pattern) => covers(pattern, path)),
+      );
+      diff.replaces.push(...replaced);
     }
     return diff;
   }

@@ -1,6 +1,19 @@
 import { EngineError } from "./engine-error.ts";
 import { isObject, type Properties, Secret, type Value } from "./values.ts";
 
+/** Whether `pattern` is `path` or holds it: `a` holds `a.b`, and `a[*]` holds `a[0]` but not `a` itself. */
+export function covers(pattern: string, path: string): boolean {
+  const wanted = pattern.split(/(\[\*\]|\.\*)/).flatMap((part, index) => {
+    if (index % 2 === 1) return ["*"];
+    return parsePath(part);
+  });
+  const keys = parsePath(path);
+  return (
+    keys.length >= wanted.length &&
+    wanted.every((key, index) => key === "*" || String(key) === String(keys[index]))
+  );
+}
+
 /** `a.b[0]["c"]` as its keys. */
 export function parsePath(path: string): (string | number)[] {
   const keys: (string | number)[] = [];

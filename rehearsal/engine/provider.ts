@@ -190,10 +190,19 @@ export class Provider {
     const reply = await this.#call("diff", request);
     const changes = reply.getChanges();
     const { DIFF_NONE, DIFF_SOME } = providerMessages.DiffResponse.DiffChanges;
+    const { ADD_REPLACE, DELETE_REPLACE, UPDATE_REPLACE } = providerMessages.PropertyDiff.Kind;
+    const replacing = new Set<number>([ADD_REPLACE, DELETE_REPLACE, UPDATE_REPLACE]);
+    const detailed: [string, types.PropertyDiff][] = [];
+    reply.getDetaileddiffMap().forEach((difference, path) => {
+      detailed.push([path, difference]);
+    });
+    const detailedReplaces = detailed
+      .filter(([, difference]) => replacing.has(difference.getKind()))
+      .map(([path]) => path);
     return {
       changes: changes === DIFF_NONE ? "none" : changes === DIFF_SOME ? "some" : "unknown",
-      changed: reply.getDiffsList(),
-      replaces: reply.getReplacesList(),
+      changed: [...reply.getDiffsList(), ...detailed.map(([path]) => path)],
+      replaces: [...reply.getReplacesList(), ...detailedReplaces],
       deleteBeforeReplace: reply.getDeletebeforereplace(),
     };
   }

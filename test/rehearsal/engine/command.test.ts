@@ -26,7 +26,9 @@ function up(base: Snapshot, inputs: Properties) {
       name: "a",
       type: "command:remote:Command",
       inputs: { connection: new Secret(sshd.connection), ...inputs },
+      // As the SDK registers it.
       additionalSecretOutputs: ["connection"],
+      replaceOnChanges: ["triggers[*]"],
     },
   ]);
 }

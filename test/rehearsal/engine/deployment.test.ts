@@ -198,6 +198,11 @@ describe("a deployment", () => {
       { name: "a", inputs: { value: 2 }, replaceOnChanges: ["value"] },
     ]);
     expect(second.steps).toEqual(["replace a", "delete-replaced a"]);
+    // The provider named the list, not its items: as Pulumi's own engine, this covers no more than it says.
+    const third = await deploy(probe, snapshot, [
+      { name: "a", inputs: { value: [2] }, replaceOnChanges: ["value[*]"] },
+    ]);
+    expect(third.steps).toEqual(["update a"]);
   });
 
   it("knows a resource again by an alias of its own or of its parent", async () => {
