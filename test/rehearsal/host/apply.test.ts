@@ -82,6 +82,7 @@ describe("apply on a bare Pi", () => {
       const same = await world.apply(before);
       expect(same.stdout).toBe("system: 2 files in place, nothing to change");
       expect((await world.calls()).map((call) => call.slice(0, 2).join(" "))).toEqual([
+        "systemctl is-active",
         "dpkg-query --show",
         "systemctl is-enabled",
         "systemctl is-active",
