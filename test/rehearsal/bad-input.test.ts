@@ -1,0 +1,128 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { parseDocument } from "yaml";
+import { Clock } from "../../rehearsal/clock.ts";
+import { ControlClient } from "../../rehearsal/cloudflare/control-client.ts";
+import { kitPermissions } from "../../rehearsal/cloudflare/permissions.ts";
+import { type PretendCloudflare, startCloudflare } from "../../rehearsal/cloudflare/server.ts";
+import { EngineRun } from "../../rehearsal/engine-run.ts";
+import { freePort } from "./immich/services.ts";
+import { type Sshd, startSshd } from "./immich/sshd.ts";
+
+const repository = join(import.meta.dirname, "../..");
+const apiToken = "canary-of-the-api-token-0123456789abcdef01";
+const accountId = "0c0ffee00c0ffee00c0ffee00c0ffee0";
+
+/**
+ * The program as an owner runs it, against the pretend Cloudflare and a real SSH server that is no Pi.
+ * What a fit Pi then gets is the story's to show.
+ */
+describe("Bad input stops everything before the first change:", () => {
+  let sshd: Sshd;
+  let cloudflare: PretendCloudflare;
+  let folder: string;
+  let engine: EngineRun;
+
+  beforeAll(async () => {
+    sshd = await startSshd();
+  });
+  afterAll(() => sshd.stop());
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), "ouchi-bad-"));
+    cloudflare = await startCloudflare({
+      clock: new Clock(),
+      accountId,
+      zoneName: "yamada.test",
+      teamName: "yamada",
+      apiTokens: [{ value: apiToken }],
+    });
+    engine = new EngineRun(repository, folder, "rehearsal", "a passphrase");
+    await engine.prepare(join(repository, "Pulumi.rehearsal.yaml"));
+    await set(["ouchi-photos:pi"], {
+      host: "127.0.0.1",
+      port: sshd.port,
+      user: sshd.user,
+      hostKey: sshd.hostKey,
+      privateKeyFile: sshd.privateKeyFile,
+    });
+    await set(["cloudflare:baseUrl"], cloudflare.apiUrl);
+    await engine.setSecret("cloudflare:apiToken", apiToken);
+    return async () => {
+      const changes = (await new ControlClient(cloudflare.controlUrl).requests()).filter(
+        ({ method }) => method !== "GET",
+      );
+      await cloudflare.close();
+      rmSync(folder, { recursive: true, force: true });
+      expect(changes, "calls that change something at Cloudflare").toEqual([]);
+      expect(engine.printed).not.toContain(apiToken);
+    };
+  });
+
+  async function set(path: (string | number)[], value: unknown): Promise<void> {
+    await engine.editSettings((text) => {
+      const document = parseDocument(text);
+      document.setIn(["config", ...path], document.createNode(value));
+      return document.toString({ lineWidth: 0 });
+    });
+  }
+
+  async function refusal(): Promise<string> {
+    // The engine's own command: `ouchi` reads the settings before it, and would answer in its place.
+    const ran = await engine.direct(["up", "--yes"]);
+    expect(ran.exitCode, ran.text).not.toBe(0);
+    return ran.text;
+  }
+
+  test("wrong settings are named all at once, by ouchi and by the engine", async () => {
+    await set(["ouchi-photos:timeZone"], "JST");
+    await set(["ouchi-photos:family", 0, "email"], "ken");
+    for (const text of [(await engine.up()).text, await refusal()]) {
+      expect(text).toContain("has 2 problems; nothing was changed:");
+      expect(text).toContain('timeZone is "JST": give a time zone of the tz database');
+      expect(text).toContain('family[0].email is "ken": give an e-mail address');
+    }
+  });
+
+  test("an API token that Cloudflare refuses", async () => {
+    await engine.setSecret("cloudflare:apiToken", "0".repeat(40));
+    expect(await refusal()).toContain("Cloudflare refuses the API token in cloudflare:apiToken");
+  });
+
+  test.each(kitPermissions)("an API token without %s", async (lacking) => {
+    await fetch(`${cloudflare.controlUrl}/api-tokens`, {
+      method: "POST",
+      body: JSON.stringify({
+        value: apiToken,
+        permissions: kitPermissions.filter((each) => each !== lacking),
+      }),
+    });
+    expect(await refusal()).toContain(lacking);
+  });
+
+  test("a domain that is not at Cloudflare", async () => {
+    await set(["ouchi-photos:domain"], "suzuki.test");
+    expect(await refusal()).toContain('Cloudflare knows no zone "suzuki.test"');
+  });
+
+  test("a host key that is not the pinned one, with both fingerprints", async () => {
+    const other =
+      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+    await set(["ouchi-photos:pi", "hostKey"], other);
+    const text = await refusal();
+    expect(text).toContain("pi.hostKey");
+    expect(text.match(/SHA256:[A-Za-z0-9+/]{43}/g)?.length).toBeGreaterThanOrEqual(2);
+  });
+
+  test("a Pi that is out of reach when something on it must change", async () => {
+    await set(["ouchi-photos:pi", "port"], await freePort());
+    expect(await refusal()).toMatch(/pi\.host: The Pi at .*127\.0\.0\.1.* is out of reach/);
+  });
+
+  test("a private key that is not there", async () => {
+    await set(["ouchi-photos:pi", "privateKeyFile"], "~/no-such-key");
+    expect(await refusal()).toContain('The private key in pi.privateKeyFile, "~/no-such-key"');
+  });
+});
