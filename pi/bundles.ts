@@ -283,11 +283,12 @@ export function backupBundle(settings: {
         textFile("/etc/ouchi-photos/borgmatic.yaml", borgmaticFile(settings.keep)),
         hostFile(`${units}/ouchi-backup.service`),
         hostFile(`${units}/ouchi-backup-catchup.service`),
+        hostFile(`${units}/ouchi-backup-catchup.timer`),
       ],
       // Debian's package starts a daily run of its own, which would wake HDD2 every night.
       masked: ["borgmatic.timer"],
       packages: ["borgbackup", "borgmatic"],
-      units: [unit("ouchi-backup-catchup.service", { start: false })],
+      units: [unit("ouchi-backup-catchup.timer", {})],
     },
   );
 }

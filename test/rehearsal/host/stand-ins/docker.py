@@ -92,10 +92,10 @@ def compose(arguments, state):
         return 0
     at = arguments.index("up") if "up" in arguments else unknown(["compose", *arguments])
     options = arguments[at + 1 :]
-    if options[:4] != ["--detach", "--wait", "--wait-timeout", "600"]:
+    if options not in (["--detach", "--remove-orphans"], ["--detach", "--wait", "--wait-timeout", "600", "database"]):
         unknown(["compose", *arguments])
     images = compose_images(arguments)
-    services = [word for word in options[4:] if not word.startswith("-")] or list(images)
+    services = [word for word in options[-1:] if not word.startswith("-")] or list(images)
     for service in services:
         name = containers.get(service, service)
         if images[service] not in state["images"]:
