@@ -5,7 +5,17 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -57,7 +67,11 @@ export async function cachedArtifact(
 ): Promise<CachedArtifact> {
   const root = cacheFolder();
   const folder = join(root, `${name}-${hash}`);
-  if (existsSync(folder)) return { folder, cached: true };
+  if (existsSync(folder)) {
+    const now = new Date();
+    await utimes(folder, now, now);
+    return { folder, cached: true };
+  }
   await mkdir(root, { recursive: true });
   const release = await takeLock(
     join(root, `${name}-${hash}.lock`),
@@ -75,10 +89,27 @@ export async function cachedArtifact(
       throw error;
     }
     await rename(unfinished, folder);
+    await forgetOld(root, name);
     return { folder, cached: false };
   } finally {
     await release();
   }
+}
+
+/** How many versions of a thing are kept: who switches between two states of the project keeps both. */
+const versionsKept = 3;
+
+async function forgetOld(root: string, name: string): Promise<void> {
+  const versions: { path: string; used: number }[] = [];
+  for (const entry of await readdir(root)) {
+    if (!entry.startsWith(`${name}-`) || !/^[0-9a-f]{16}$/.test(entry.slice(name.length + 1)))
+      continue;
+    const path = join(root, entry);
+    versions.push({ path, used: (await stat(path)).mtimeMs });
+  }
+  versions.sort((one, other) => other.used - one.used);
+  for (const { path } of versions.slice(versionsKept))
+    await rm(path, { recursive: true, force: true });
 }
 
 /** A lock file that holds its owner's process id: one whose owner is gone is taken over. */

@@ -32,6 +32,8 @@ const trimmed = [
   // PostgreSQL compiles nothing just in time when the compiler is not there.
   ...["usr/lib/x86_64-linux-gnu/libLLVM*", "usr/lib/llvm-*", "usr/lib/postgresql/17/lib/llvmjit*"],
   ...["usr/lib/postgresql/17/lib/bitcode", "usr/lib/x86_64-linux-gnu/libz3*"],
+  ...["usr/share/i18n", "usr/lib/x86_64-linux-gnu/gconv", "usr/share/nodejs/corepack"],
+  ...["usr/share/nodejs/@types", "usr/share/nodejs/undici-types"],
   ...["var/cache/*", "var/log/*", "var/lib/apt/lists/*", "var/lib/dpkg/info"],
 ];
 

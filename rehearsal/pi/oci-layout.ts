@@ -54,7 +54,7 @@ export async function writeLayer(
   );
   const diffId = await digestOf(tar);
   // Fast to unpack under emulation; nothing here travels farther than loopback.
-  await execa("zstd", ["-q", "-f", "-3", "--rm", "-o", file, tar], { timeout: 300_000 });
+  await execa("zstd", ["-q", "-f", "-12", "-T0", "--rm", "-o", file, tar], { timeout: 300_000 });
   return {
     file,
     mediaType: "application/vnd.oci.image.layer.v1.tar+zstd",

@@ -3,7 +3,17 @@
  * boot partition and a root partition, built by mmdebstrap from Debian's packages.
  */
 import { execa } from "execa";
-import { chmod, cp, mkdir, readdir, rename, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  cp,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type CachedArtifact, cachedArtifact, recipeHash } from "./artifact-cache.ts";
 import { writePackageArchive } from "./package-archive.ts";
@@ -30,6 +40,14 @@ const packages = [
 const kitPackages = [
   ...["docker.io", "docker-cli", "docker-compose", "borgbackup", "borgmatic", "smartmontools"],
   ...["hd-idle", "hdparm", "apparmor", "acl", "lsof"],
+];
+
+const absentGenerators = [
+  ...["systemd-bless-boot-generator", "systemd-cryptsetup-generator", "systemd-gpt-auto-generator"],
+  ...["systemd-hibernate-resume-generator", "systemd-integritysetup-generator"],
+  ...["systemd-rc-local-generator", "systemd-run-generator", "systemd-ssh-generator"],
+  ...["systemd-system-update-generator", "systemd-tpm2-generator"],
+  ...["systemd-veritysetup-generator", "systemd-factory-reset-generator"],
 ];
 
 export const cardLayout = {
@@ -124,6 +142,12 @@ async function dress(root: string, folder: string): Promise<void> {
     ...["e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"],
     ...["systemd-networkd-wait-online.service", "serial-getty@ttyS0.service"],
   );
+  // Rehearsal: systemd runs these at every boot and reload, a tenth of a second each under emulation,
+  // for things that this machine does not have.
+  await mkdir(join(root, "etc/systemd/system-generators"), { recursive: true });
+  for (const generator of absentGenerators) {
+    await symlink("/dev/null", join(root, "etc/systemd/system-generators", generator));
+  }
   for (const file of await readdir(join(root, "etc/ssh"))) {
     if (file.startsWith("ssh_host_")) await rm(join(root, "etc/ssh", file));
   }

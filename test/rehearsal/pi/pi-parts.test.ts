@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -45,6 +45,19 @@ describe("the artifact cache", () => {
     });
     await expect(failing).rejects.toThrow("no room");
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("keeps the three versions that were used last", async () => {
+    const hashes = ["1", "2", "3", "4"].map((digit) => digit.repeat(16));
+    for (const [index, hash] of hashes.slice(0, 3).entries()) {
+      const { folder: version } = await cachedArtifact("thing", hash, async () => {});
+      await utimes(version, index, index);
+    }
+    await cachedArtifact("thing", hashes[0]!, async () => {});
+    await cachedArtifact("thing", hashes[3]!, async () => {});
+    expect((await readdir(folder)).sort()).toEqual(
+      [hashes[0], hashes[2], hashes[3]].map((hash) => `thing-${hash}`),
+    );
   });
 
   it("takes over the lock of a process that is gone", async () => {
