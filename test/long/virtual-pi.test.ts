@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { rehearsalKey, VirtualPi } from "../../../rehearsal/pi/virtual-pi.ts";
+import { rehearsalKey, VirtualPi } from "../../rehearsal/pi/virtual-pi.ts";
 
 const minutes = 60_000;
 
