@@ -39,7 +39,7 @@ export type { CommandResult } from "./secure-shell.ts";
 export { OfflineDisk, type OfflineView } from "./pi-disks.ts";
 
 /** The size of each of the two USB disks, in bytes: thin, so that only what is written takes room. */
-export const usbDiskBytes = 4 * 1024 ** 3;
+export const usbDiskBytes = 32 * 1024 ** 3;
 
 export interface VirtualPiOptions {
   /** A folder with what the boot partition gets: `user-data`, `meta-data`, `cmdline.txt`. */
