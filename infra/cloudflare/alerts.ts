@@ -20,6 +20,8 @@ export class Alerts extends pulumi.ComponentResource {
           description,
           alertType,
           enabled: true,
+          // Said, since the API answers an empty object where it was left out, which a refresh would take for a change.
+          filters: {},
           mechanisms: { emails: [{ id: args.email }] },
         },
         { parent: this },
