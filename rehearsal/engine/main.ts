@@ -142,10 +142,12 @@ async function readStdin(): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-main(process.argv.slice(2)).then(
-  (code) => process.exit(code),
-  (error: unknown) => {
-    process.stderr.write(`error: ${explain(error).message}\n`);
-    process.exit(1);
-  },
-);
+main(process.argv.slice(2)).then(exit, (error: unknown) => {
+  process.stderr.write(`error: ${explain(error).message}\n`);
+  exit(1);
+});
+
+/** Ends once everything printed has left: a pipe takes a long text in pieces. */
+function exit(code: number): void {
+  process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
+}
