@@ -369,6 +369,30 @@ describe("a Cloudflare resource", () => {
     ]);
   });
 
+  it("sends null for an alert's filters once a refresh has brought the API's empty object", async () => {
+    const alert = (more: Properties = {}) =>
+      one("notificationPolicy", {
+        accountId: "A",
+        name: "alert",
+        alertType: "tunnel_health_event",
+        enabled: true,
+        mechanisms: { emails: [{ id: "ken@example.com" }] },
+        ...more,
+      });
+    const afterRefresh = async (wanted: Wanted[]) => {
+      const first = await up(base(), wanted);
+      for (const item of stub.items.values()) item.filters ??= {};
+      const refreshed = await act(standIns, first.snapshot, false, (deployment) =>
+        deployment.refresh(),
+      );
+      stub.calls.length = 0;
+      return (await up(refreshed.snapshot, wanted)).steps;
+    };
+    expect(await afterRefresh(alert())).toEqual(["update a"]);
+    expect(stub.calls.at(-1)!.body).toMatchObject({ filters: null });
+    expect(await afterRefresh(alert({ filters: {} }))).toEqual(["same a"]);
+  });
+
   it("is gone from the state after a refresh that finds nothing", async () => {
     const first = await up(base(), tunnel({}));
     stub.items.clear();

@@ -122,7 +122,9 @@ export function outputsOf(
 function readBack(input: ApiInput, told: unknown, before: Value | undefined): Value | undefined {
   if (told === undefined || told === null) return undefined;
   const value = fromApi(input, told);
-  if (before === undefined && !input.computed && isZero(value)) return undefined;
+  if (before === undefined && !input.computed && !input.emptyDrifts && isZero(value)) {
+    return undefined;
+  }
   return alike(input, value, before);
 }
 
