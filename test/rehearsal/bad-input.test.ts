@@ -8,6 +8,7 @@ import { ControlClient } from "../../rehearsal/cloudflare/control-client.ts";
 import { kitPermissions } from "../../rehearsal/cloudflare/permissions.ts";
 import { type PretendCloudflare, startCloudflare } from "../../rehearsal/cloudflare/server.ts";
 import { EngineRun } from "../../rehearsal/engine-run.ts";
+import { fitPi } from "./immich/fit-pi.ts";
 import { freePort } from "./immich/services.ts";
 import { type Sshd, startSshd } from "./immich/sshd.ts";
 
@@ -119,6 +120,27 @@ describe("Bad input stops everything before the first change:", () => {
   test("a Pi that is out of reach when something on it must change", async () => {
     await set(["ouchi-photos:pi", "port"], await freePort());
     expect(await refusal()).toMatch(/pi\.host: The Pi at .*127\.0\.0\.1.* is out of reach/);
+  });
+
+  test.each([
+    ["a 32-bit userland", { architecture: "armhf" }, /pi\.host: The Pi runs a 32-bit system/],
+    ["sudo that asks", { sudo: "no" }, /pi\.user: The Pi asks for a password at "sudo"/],
+    [
+      "a disk that holds someone's data",
+      { contents: "/dev/sda 3 \n/dev/sdb 0 " },
+      /disks\.main: "usb-ONE" holds something that is not the kit's, so it is left alone/,
+    ],
+    [
+      "two disks that cannot be told apart",
+      { links: "/dev/sda /dev/disk/by-id/usb-ONE\n/dev/sdb /dev/disk/by-id/usb-ONE" },
+      /disks\.main: "usb-ONE" is the name of 2 disks on the Pi/,
+    ],
+  ])("%s", async (_, facts: Record<string, string>, reason) => {
+    sshd.answer(fitPi(facts));
+    const names = ["usb-ONE", "usb-TWO"];
+    const [main, backup] = names;
+    await set(["ouchi-photos:disks"], { main, backup, allowFormat: names });
+    expect(await refusal()).toMatch(reason);
   });
 
   test("a private key that is not there", async () => {
