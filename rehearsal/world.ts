@@ -60,6 +60,7 @@ export class World {
   readonly authorityFile: string;
   readonly #edgePort: number;
   readonly #canaries: Record<string, string>;
+  readonly #clockFollowed: () => Promise<void>;
   readonly #closers: (() => Promise<unknown>)[];
 
   private constructor(parts: {
@@ -69,6 +70,7 @@ export class World {
     pretend: PretendCloudflare;
     authority: string;
     canaries: Record<string, string>;
+    clockFollowed: () => Promise<void>;
     closers: (() => Promise<unknown>)[];
   }) {
     this.clock = parts.clock;
@@ -79,6 +81,7 @@ export class World {
     this.authorityFile = parts.pretend.caFile;
     this.edge = new EdgeClient(this.host, this.#edgePort, parts.authority);
     this.#canaries = parts.canaries;
+    this.#clockFollowed = parts.clockFollowed;
     this.#closers = parts.closers;
   }
 
@@ -125,8 +128,15 @@ export class World {
         clock: () => clock.now(),
       });
       closers.push(() => pi.stop());
+      let following = Promise.resolve();
       clock.on("moved", () => {
-        if (pi.powered) void pi.setClock(clock.now());
+        following = following
+          .catch(() => undefined)
+          .then(async () => {
+            if (pi.powered) await pi.setClock(clock.now());
+          });
+        // Told to whoever waits for it; without anybody it is no reason to end the world.
+        following.catch(() => undefined);
       });
 
       const engine = new EngineRun(repository, join(folder, "stack"), engineName, passphrase);
@@ -154,6 +164,7 @@ export class World {
           "The state's passphrase": passphrase,
           "The private key": privateKey.split("\n")[2]!,
         },
+        clockFollowed: () => following,
         closers,
       });
     } catch (error) {
@@ -176,6 +187,12 @@ export class World {
       `Cloudflare     ${this.cloudflare.url}/state, /decisions, /mailbox, /requests`,
       `the stack      ${this.engine.stackFile}`,
     ];
+  }
+
+  /** Steps the one clock by milliseconds, and waits until the Pi goes by it too. */
+  async advance(milliseconds: number): Promise<void> {
+    this.clock.advance(milliseconds);
+    await this.#clockFollowed();
   }
 
   async outputs(): Promise<Outputs> {

@@ -379,7 +379,7 @@ describe("a Cloudflare resource", () => {
         mechanisms: { emails: [{ id: "ken@example.com" }] },
         ...more,
       });
-    const afterRefresh = async (wanted: Wanted[]) => {
+    const afterRefresh = async (wanted: Wanted) => {
       const first = await up(base(), wanted);
       for (const item of stub.items.values()) item.filters ??= {};
       const refreshed = await act(standIns, first.snapshot, false, (deployment) =>
