@@ -296,6 +296,20 @@ export class World {
     return stdout.split("\n").filter(Boolean).sort();
   }
 
+  /** SSH logins at the Pi since its last start. */
+  async logins(): Promise<number> {
+    const { stdout } = await this.asRoot([
+      ...[
+        "journalctl",
+        "--boot",
+        "--no-pager",
+        "--output=cat",
+        "--grep=^Accepted publickey for pi",
+      ],
+    ]);
+    return stdout.split("\n").filter(Boolean).length;
+  }
+
   /** "sha1 path" of every original on the disk. */
   async photoFiles(): Promise<string[]> {
     const images = "/mnt/hdd1/immich/images";

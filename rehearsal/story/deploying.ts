@@ -46,6 +46,7 @@ export const upFromNothing: Step = {
   async live(world) {
     const argv = watchArguments();
     await world.watchPiArguments();
+    const logins = await world.logins();
     const ran = await world.engine.up();
     const seenHere = await argv.stop();
     promise(ran.exitCode === 0, `up failed with status ${ran.exitCode}:\n${ran.text}`);
@@ -55,6 +56,12 @@ export const upFromNothing: Step = {
     promise(
       JSON.stringify(resources) === JSON.stringify(expected),
       `The state does not hold the resources that were promised:\n${difference(resources, expected)}`,
+    );
+
+    const connections = (await world.logins()) - logins;
+    promise(
+      connections > 0 && connections <= 10,
+      `A first deploy should need 10 SSH connections at most, not ${connections}.`,
     );
 
     const canaries = await world.secrets();
@@ -74,7 +81,7 @@ export const upFromNothing: Step = {
       seenOnPi.includes("/usr/local/libexec/ouchi-photos/apply"),
       "The watch over the Pi's processes saw nothing of the deployment.",
     );
-    return `${resources.length} resources, ${Object.keys(canaries).length} secrets searched for in 4 places`;
+    return `${resources.length} resources over ${connections} SSH connections; ${Object.keys(canaries).length} secrets searched for in 4 places`;
   },
 };
 
@@ -83,18 +90,22 @@ export const upAgain: Step = {
   title: "up again, and preview: no change, no container restarted",
   async live(world) {
     const before = await world.containerStarts();
+    const logins = await world.logins();
     const state = await world.engine.resources();
     for (const ran of [await world.engine.up(), await world.engine.preview()]) {
       promise(ran.exitCode === 0, `It failed with status ${ran.exitCode}:\n${ran.text}`);
       const changes = changesIn(ran.text);
       promise(changes.length === 0, `It would change something:\n${ran.text}`);
     }
+    // An up runs the program twice, a preview once, and each looks at the Pi once.
+    const connections = (await world.logins()) - logins;
+    promise(connections === 3, `There were ${connections} SSH connections, not 3.`);
     const after = await world.containerStarts();
     promise(
       JSON.stringify(before) === JSON.stringify(after),
       `A container was restarted:\n${difference(after, before)}`,
     );
-    return `${state.length} unchanged, ${after.length} containers still up`;
+    return `${state.length} unchanged, ${after.length} containers still up, ${connections} SSH connections in 3 runs`;
   },
 };
 
