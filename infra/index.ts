@@ -50,7 +50,7 @@ async function house() {
     teamName: account.teamName,
     audience: gate.audience,
   });
-  new Alerts("alerts", { accountId, email: settings.alertEmail ?? family[0]!.email });
+  const alerts = new Alerts("alerts", { accountId, email: settings.alertEmail ?? family[0]!.email });
 
   const server = new HomeServer("pi", {
     connection,
@@ -74,7 +74,7 @@ async function house() {
   new Hostname(
     "hostname",
     { domain, host, target: tunnel.target },
-    { dependsOn: [gate, tunnel, server, photos] },
+    { dependsOn: [gate, tunnel, alerts, server, photos] },
   );
 
   return {
