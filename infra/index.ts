@@ -50,7 +50,10 @@ async function house() {
     teamName: account.teamName,
     audience: gate.audience,
   });
-  const alerts = new Alerts("alerts", { accountId, email: settings.alertEmail ?? family[0]!.email });
+  const alerts = new Alerts("alerts", {
+    accountId,
+    email: settings.alertEmail ?? family[0]!.email,
+  });
 
   const server = new HomeServer("pi", {
     connection,
