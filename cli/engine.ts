@@ -1,4 +1,7 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
 import { execa } from "execa";
 import { UserError } from "../infra/settings/user-error.ts";
 
@@ -14,7 +17,9 @@ export interface EngineArgs {
 /** The command line of one engine operation, such as `up` with its options. */
 export function engineCommand(args: EngineArgs, operation: string[]): string[] {
   const { folder, stack, engine, configFile } = args;
-  const common = ["--stack", stack, ...(configFile ? ["--config-file", configFile] : [])];
+  // Pulumi's "stack" commands read the state alone, and know no such option.
+  const settings = configFile && !(engine === "pulumi" && operation[0] === "stack");
+  const common = ["--stack", stack, ...(settings ? ["--config-file", configFile] : [])];
   return engine === "pulumi"
     ? ["pulumi", "--cwd", folder, ...operation, ...common]
     : [
@@ -48,12 +53,31 @@ export async function readEngine(args: EngineArgs, operation: string[]): Promise
     reject: false,
     cwd: args.folder,
     stdin: "inherit",
+    env: await passphrase(args),
   });
   if (code === "ENOENT") throw withoutPulumi();
   if (exitCode !== 0) {
     throw new UserError(`Pulumi could not run "${operation.join(" ")}":\n${stderr.trim()}`);
   }
   return stdout;
+}
+
+/** Pulumi asks for the passphrase only where its output is a terminal too: asked here, it stays in this process's child. */
+async function passphrase({ folder, stack, configFile }: EngineArgs): Promise<NodeJS.ProcessEnv> {
+  const { PULUMI_CONFIG_PASSPHRASE: given, PULUMI_CONFIG_PASSPHRASE_FILE: file } = process.env;
+  if (given !== undefined || file !== undefined || !process.stdin.isTTY) return {};
+  const settings = await readFile(configFile ?? join(folder, `Pulumi.${stack}.yaml`), "utf8");
+  // Without it the stack's secrets are kept by a service, which asks nothing.
+  if (!/^encryptionsalt:/m.test(settings)) return {};
+  const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = createInterface({ input: process.stdin, output: hidden, terminal: true });
+  process.stderr.write(`Passphrase of the stack "${stack}": `);
+  try {
+    return { PULUMI_CONFIG_PASSPHRASE: await terminal.question("") };
+  } finally {
+    process.stderr.write("\n");
+    terminal.close();
+  }
 }
 
 function withoutPulumi(): UserError {

@@ -197,7 +197,9 @@ const phone = z
 const person = z
   .strictObject({
     /** The person's identity: their folder under library/ and their token's name. To show another name, set displayName. */
-    name: name("give the person a short name such as ken"),
+    name: name("give the person a short name such as ken").refine((value) => value !== "admin", {
+      error: 'is "admin", which is the kit\'s own account in Immich: give the person another name',
+    }),
     /** What Immich shows. @default the name */
     displayName: text("give the name that Immich shows").optional(),
     /** For the sign-in code and for Immich's account. */
@@ -309,6 +311,20 @@ export const settingsSchema = z
             });
           });
         }
+        // Each phone's resource is named for person and phone, with a hyphen that both may hold.
+        const tokens = family.flatMap((each, index) =>
+          each.phones.map((phone) => ({ index, name: `${each.name}-${phone.name}` })),
+        );
+        repeated(tokens.map((token) => token.name)).forEach(([position, value]) => {
+          const { index } = tokens[position]!;
+          if (tokens.findIndex((token) => token.name === value && token.index !== index) < 0)
+            return;
+          context.addIssue({
+            code: "custom",
+            path: [index, "phones"],
+            message: `makes the token "${value}" a second time: give that phone another name`,
+          });
+        });
         const phones = family.reduce((sum, each) => sum + each.phones.length, 0);
         if (phones > 50) {
           context.addIssue({

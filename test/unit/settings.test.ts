@@ -96,6 +96,21 @@ describe("The settings of a home", () => {
       { family: [{ name: "ken", email: "admin@yamada.jp" }] },
       "family[0].email",
     ],
+    [
+      "a person of the kit's own account's name",
+      { family: [{ name: "admin", email: "ken@yamada.jp" }] },
+      "family[0].name",
+    ],
+    [
+      "two phones whose tokens would have one name",
+      {
+        family: [
+          { name: "ken", email: "ken@yamada.jp", phones: [{ name: "old-x" }] },
+          { name: "ken-old", email: "mio@yamada.jp", phones: [{ name: "x" }] },
+        ],
+      },
+      "family[1].phones",
+    ],
     ["nobody", { family: [] }, "family"],
     [
       "one address for two people",

@@ -243,6 +243,18 @@ describe("apply on a deployed Pi", () => {
     await world.apply(bundles().secrets);
   });
 
+  it("never writes another passphrase over the one that the archives open with", async () => {
+    const another = secretsBundle({ ...secrets, borgPassphrase: "of a new state" });
+    await world.shell("echo '{}' >/var/lib/ouchi-photos/repository.json");
+    const refused = await world.apply(another);
+    await world.shell("rm /var/lib/ouchi-photos/repository.json");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/the state has another one[^]*bring the old state back/);
+    expect(await world.shell("cat /etc/ouchi-photos/secrets/borg-passphrase")).toBe(
+      secrets.borgPassphrase,
+    );
+  });
+
   it("removes the connector, twice, and lays it down again", async () => {
     const remove = removeTunnelCommand().slice(2);
     expect(await world.run(remove)).toMatchObject({ code: 0, stderr: "" });
