@@ -159,7 +159,7 @@ export class ImmichApi {
 
 function refusedAdmin(email: string): UserError {
   return new UserError(
-    `Immich refused "${email}" with the password that this stack holds. Either the password was changed: reset it on the Pi by "sudo docker exec -it immich_server immich-admin reset-admin-password" and type the stack's password there. Or Immich was set up by hand with another administrator: sign in as that one and add "${email}" as an administrator, with the stack's password, under Administration > Users. Nothing was changed.`,
+    `Immich refused "${email}" with the password that this stack holds. Either the password was changed: reset it on the Pi by "sudo docker exec -it immich_server immich-admin reset-admin-password" and type the stack's password there ("pulumi stack export --show-secrets" holds it under "secrets-admin-password"). Or Immich was set up by hand with another administrator: sign in as that one and add "${email}" as an administrator, with the stack's password, under Administration > Users. Nothing was changed.`,
   );
 }
 

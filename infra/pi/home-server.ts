@@ -63,7 +63,7 @@ export class HomeServer extends pulumi.ComponentResource {
           stdin,
           addPreviousOutputInEnv: false,
         },
-        // The Pi goes on serving at home after a destroy, and a dead Pi never stops one: only the connector is taken away.
+        // The Pi goes on serving at home after a destroy: only the connector is taken away, for which a Pi must answer.
         { parent: this, dependsOn, retainOnDelete: lifecycle.delete === undefined },
       );
 
