@@ -61,8 +61,15 @@ export class EngineRun {
   async prepare(template: string): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
     await copyFile(template, this.stackFile);
-    if (this.engine === "pulumi")
+    if (this.engine !== "pulumi") return;
+    // Pulumi writes a passphrase's salt into the project's own stack file, which is not this world's.
+    const own = join(this.#repository, "Pulumi.rehearsal.yaml");
+    const before = await readFile(own);
+    try {
       await this.mustRun(["stack", "init", "rehearsal"], { stack: false });
+    } finally {
+      await writeFile(own, before);
+    }
   }
 
   async setSecret(key: string, value: string): Promise<void> {

@@ -249,7 +249,7 @@ describe("apply on a deployed Pi", () => {
     const refused = await world.apply(another);
     await world.shell("rm /var/lib/ouchi-photos/repository.json");
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/the state has another one[^]*bring the old state back/);
+    expect(refused.stderr).toMatch(/the state has another one[\s\S]*bring the old state back/);
     expect(await world.shell("cat /etc/ouchi-photos/secrets/borg-passphrase")).toBe(
       secrets.borgPassphrase,
     );
