@@ -116,8 +116,12 @@ export class EngineRun {
     operation: string[],
     options: { input?: string; stack?: boolean } = {},
   ): Promise<Ran> {
-    const stack =
-      options.stack === false ? [] : ["--stack", "rehearsal", "--config-file", this.stackFile];
+    // Pulumi's "stack" commands read the state alone, and know no such option.
+    const readsState = this.engine === "pulumi" && operation[0] === "stack";
+    const stack = [
+      ...(options.stack === false ? [] : ["--stack", "rehearsal"]),
+      ...(options.stack === false || readsState ? [] : ["--config-file", this.stackFile]),
+    ];
     const words =
       this.engine === "pulumi"
         ? ["pulumi", "--cwd", this.#repository, "--non-interactive", ...operation, ...stack]
