@@ -248,7 +248,9 @@ export class World {
     return Object.fromEntries(
       deployment.resources
         .filter(({ protect }) => protect)
-        .map(({ urn, outputs }) => [urn.split("::").at(-1)!, plainText(outputs?.result)]),
+        .map(({ urn, outputs }) => [urn.split("::").at(-1)!, plainText(outputs?.result)])
+        // Resources that are made side by side stand in the state in any order.
+        .sort(([a], [b]) => a!.localeCompare(b!)),
     );
   }
 
