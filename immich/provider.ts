@@ -4,7 +4,7 @@ import { admin } from "./admin.ts";
 import { ImmichApi } from "./api.ts";
 import type { Connection } from "./connection.ts";
 import type { Log } from "./engine-log.ts";
-import { preflight } from "./preflight/preflight.ts";
+import { deployed, preflight } from "./preflight/preflight.ts";
 import { type Context, changedKeys, type ResourceKind } from "./resource-kind.ts";
 import { systemSettings } from "./system-settings.ts";
 import { user } from "./user.ts";
@@ -16,6 +16,7 @@ type AnyKind = ResourceKind<Wire, Wire>;
 
 const kinds: Record<string, AnyKind> = {
   "immich:index:Admin": admin as unknown as AnyKind,
+  "immich:index:Deployed": deployed as unknown as AnyKind,
   "immich:index:Preflight": preflight as unknown as AnyKind,
   "immich:index:SystemSettings": systemSettings as unknown as AnyKind,
   "immich:index:User": user as unknown as AnyKind,

@@ -41,12 +41,14 @@ export interface DiskIdentity {
 export interface PreflightArgs {
   connection: ConnectionArgs;
   disks: { main: DiskIdentity; backup: DiskIdentity };
-  /**
-   * Stands for all that the program would change on the Pi. While it stays the same, a Pi that is out
-   * of reach or unfit is a warning, else it stops everything before the first change.
-   */
-  contentDigest: pulumi.Input<string>;
+  contents: Contents;
 }
+
+/**
+ * By the name of a part of the Pi, a digest of what the program wants there. While no part is new or differs,
+ * a Pi that is out of reach or unfit is a warning, else it stops everything before the first change.
+ */
+export type Contents = Record<string, string>;
 
 /** Looks at the Pi once per run, over one SSH connection, and changes nothing there. */
 export class Preflight extends pulumi.CustomResource {
@@ -64,6 +66,26 @@ export class Preflight extends pulumi.CustomResource {
         macAddress: undefined,
         addresses: undefined,
       },
+      { version, ...opts },
+    );
+  }
+}
+
+export interface DeployedArgs {
+  connection: ConnectionArgs;
+  contents: Contents;
+}
+
+/**
+ * What the Pi was brought to. Give it every resource on the Pi as a dependency: it then comes into the state
+ * only when they are done, and after an `up` that broke off an unreachable Pi stops the next preview.
+ */
+export class Deployed extends pulumi.CustomResource {
+  constructor(name: string, args: DeployedArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:Deployed",
+      name,
+      { ...args, connection: sealed(args.connection) },
       { version, ...opts },
     );
   }

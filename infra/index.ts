@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { Preflight } from "../immich/resources.ts";
+import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { AccessGate } from "./cloudflare/access-gate.ts";
 import { productionApi, readAccount } from "./cloudflare/account.ts";
@@ -9,7 +9,7 @@ import { Tunnel } from "./cloudflare/tunnel.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
 import { plainBundles } from "./pi/bundles.ts";
 import { piConnection } from "./pi/connection.ts";
-import { contentDigest } from "./pi/content-digest.ts";
+import { contents } from "./pi/contents.ts";
 import { diskIdentities } from "./pi/disk-identities.ts";
 import { HomeServer } from "./pi/home-server.ts";
 import { parseSettings } from "./settings/settings.ts";
@@ -24,14 +24,11 @@ async function house() {
   const connection = piConnection(settings.pi);
   const bundles = plainBundles(settings);
   const disks = diskIdentities(settings.disks);
+  const onThePi = { connection, contents: contents(settings, bundles) };
 
   // Nothing is registered before both ends were found fit.
   const account = await readAccount({ ...cloudflareApi(), accountId, domain });
-  const preflight = new Preflight("preflight", {
-    connection,
-    disks,
-    contentDigest: contentDigest(settings, bundles),
-  });
+  const preflight = new Preflight("preflight", { ...onThePi, disks });
   await settled(preflight.urn);
 
   const secrets = new ProtectedSecrets("secrets");
@@ -72,6 +69,8 @@ async function house() {
     },
     { dependsOn: [server.immich] },
   );
+
+  new Deployed("deployed", onThePi, { dependsOn: [server, photos] });
 
   // Last to come and first to go: nothing answers at the name before gate, connector and storage template are there.
   new Hostname(

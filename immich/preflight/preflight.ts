@@ -2,6 +2,9 @@
  * `immich:index:Preflight`: looks at the Pi before anything is changed anywhere. Its check connects
  * once per run of the program and only looks. When nothing on the Pi has to change, all that it finds
  * is a warning: what is at Cloudflare alone, a lost phone's token above all, can be changed from anywhere.
+ *
+ * `immich:index:Deployed` is its other half, registered last: the state holds it only once the whole Pi was
+ * brought to what the program says. After an `up` that broke off, its check finds what is still to be done.
  */
 import { readFileSync } from "node:fs";
 import { type Connection, OutOfReach, runCommand, type SharedConnection } from "../connection.ts";
@@ -13,7 +16,15 @@ import { type Facts, parseFacts } from "./facts.ts";
 export interface PreflightInputs {
   connection: Connection;
   disks: Disks;
-  contentDigest: string;
+  contents: Contents;
+}
+
+/** By the name of a part of the Pi, a digest of what the program wants there. */
+export type Contents = Record<string, string>;
+
+export interface DeployedInputs {
+  connection: Connection;
+  contents: Contents;
 }
 
 export interface PreflightOutputs extends PreflightInputs {
@@ -25,6 +36,18 @@ const script = readFileSync(new URL("facts.sh", import.meta.url), "utf8");
 
 /** By connection: the check's look serves the create or update that follows in the same process. */
 const looks = new WeakMap<SharedConnection, Promise<Facts>>();
+
+/** By connection: what was found unfit, for the check of `Deployed`. */
+const findings = new WeakMap<SharedConnection, Finding[]>();
+
+interface Finding extends CheckFailure {
+  outOfReach: boolean;
+}
+
+/** What is new or differs. What is no longer wanted is left as it is, so it changes nothing on the Pi. */
+export function toChange(olds: Contents | undefined, news: Contents): string[] {
+  return Object.keys(news).filter((part) => olds?.[part] !== news[part]);
+}
 
 async function lookAt(connection: SharedConnection): Promise<Facts> {
   const { code, stdout, stderr } = await connection.use((client) =>
@@ -49,43 +72,31 @@ async function outputsOf(context: Context, inputs: PreflightInputs): Promise<Pre
 export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
   secrets: ["connection.privateKey"],
   computed: ["macAddress", "addresses"],
-  compared: ["connection", "disks", "contentDigest"],
+  compared: ["connection", "disks", "contents"],
 
   async check(context, olds, news, known) {
     if (!known(news.connection) || !known(news.disks)) return [];
-    const mustChange = !olds || olds.contentDigest !== news.contentDigest;
     const { shared } = context.api(news.connection);
-    const failures: CheckFailure[] = [];
+    const found: Finding[] = [];
+    findings.set(shared, found);
     try {
       const look = lookAt(shared);
       looks.set(shared, look);
       look.catch(() => looks.delete(shared));
-      const facts = await look;
-      const verdict = evaluate(facts, news.disks, Date.now() / 1000);
-      failures.push(...verdict.failures);
+      const verdict = evaluate(await look, news.disks, Date.now() / 1000);
+      found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      failures.push({
-        property: error.setting ?? "pi",
-        reason:
-          error instanceof OutOfReach
-            ? `${error.message.replace(/\.$/, "")}, and something on it must change; nothing was changed. Switch it on, or check pi.host.`
-            : error.message,
-      });
-      if (!mustChange && error instanceof OutOfReach) {
-        await context.log(
-          "warning",
-          `${error.message} Nothing on it has to change, so the rest goes on.`,
-        );
-        return [];
-      }
+      const outOfReach = error instanceof OutOfReach;
+      found.push({ property: error.setting ?? "pi", reason: error.message, outOfReach });
     }
-    if (mustChange) return failures;
-    for (const { property, reason } of failures) {
+    const changes = toChange(olds?.contents, news.contents);
+    if (changes.length > 0) return refusal(found, changes);
+    for (const { property, reason, outOfReach } of found) {
       await context.log(
         "warning",
-        `${property}: ${reason} Nothing on the Pi has to change now, so the rest goes on.`,
+        `${outOfReach ? "" : `${property}: `}${reason} Nothing on it has to change, so the rest goes on.`,
       );
     }
     return [];
@@ -99,9 +110,51 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
     return state;
   },
 
-  async update(context, _id, _olds, news) {
-    return outputsOf(context, news);
+  async update(context, _id, olds, news) {
+    try {
+      return await outputsOf(context, news);
+    } catch (error) {
+      // The check has let it pass: somebody has left the family, and that changes nothing on the Pi.
+      if (!(error instanceof OutOfReach)) throw error;
+      return { ...news, macAddress: olds.macAddress, addresses: olds.addresses };
+    }
   },
 
   async delete() {},
 };
+
+export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
+  secrets: ["connection.privateKey"],
+  computed: [],
+  compared: ["connection", "contents"],
+
+  async check(context, olds, news, known) {
+    if (!known(news.connection)) return [];
+    const found = findings.get(context.api(news.connection).shared) ?? [];
+    const changes = toChange(olds?.contents, news.contents);
+    return changes.length > 0 ? refusal(found, changes) : [];
+  },
+
+  async create(_context, inputs) {
+    return { id: "deployed", outputs: inputs };
+  },
+
+  async read(_context, _id, state) {
+    return state;
+  },
+
+  async update(_context, _id, _olds, news) {
+    return news;
+  },
+
+  async delete() {},
+};
+
+function refusal(found: Finding[], changes: string[]): CheckFailure[] {
+  return found.map(({ property, reason, outOfReach }) => ({
+    property,
+    reason: outOfReach
+      ? `${reason.replace(/\.$/, "")}, and something on it must change (${changes.join(", ")}); nothing was changed. Switch it on, or check pi.host.`
+      : reason,
+  }));
+}

@@ -25,7 +25,7 @@ beforeEach(async () => {
   return () => plugin.stop();
 });
 
-const inputs = (connection: Properties = {}, contentDigest = "one") => ({
+const inputs = (connection: Properties = {}, immich = "one") => ({
   connection: {
     host: "127.0.0.1",
     port: sshd.port,
@@ -38,7 +38,7 @@ const inputs = (connection: Properties = {}, contentDigest = "one") => ({
     main: { id: "usb-ONE", allowFormat: true },
     backup: { id: "usb-TWO", allowFormat: true },
   },
-  contentDigest,
+  contents: { immich, "person ken": "a" },
 });
 const warnings = () =>
   plugin.messages.filter(({ severity }) => severity === "warning").map(({ message }) => message);
@@ -60,9 +60,10 @@ describe("Preflight", () => {
       changes: false,
       replaces: [],
     });
-    expect(
-      await plugin.diff("preflight", of, outputs, { ...checked, contentDigest: "two" }),
-    ).toEqual({ changes: true, replaces: [] });
+    expect(await plugin.diff("preflight", of, outputs, inputs({}, "two"))).toEqual({
+      changes: true,
+      replaces: [],
+    });
   });
 
   it("tells everything that is wrong at once", async () => {
@@ -80,7 +81,7 @@ describe("Preflight", () => {
     sshd.answer(fitPi({ sudo: "no" }));
     expect((await plugin.check(of, inputs(), inputs())).failures).toEqual([]);
     expect(warnings()).toEqual([
-      expect.stringMatching(/^pi\.user: .* Nothing on the Pi has to change now/s),
+      expect.stringMatching(/^pi\.user: .* Nothing on it has to change/s),
     ]);
     expect((await plugin.check(of, inputs(), inputs({}, "two"))).failures).toHaveLength(1);
   });
@@ -150,7 +151,7 @@ describe("Preflight", () => {
       expect(failures).toEqual([
         {
           property: "",
-          reason: `pi.host: The Pi at ${sshd.user}@127.0.0.1:${port} is out of reach: nothing listens on its SSH port, and something on it must change; nothing was changed. Switch it on, or check pi.host.`,
+          reason: `pi.host: The Pi at ${sshd.user}@127.0.0.1:${port} is out of reach: nothing listens on its SSH port, and something on it must change (immich, person ken); nothing was changed. Switch it on, or check pi.host.`,
         },
       ]);
     });
@@ -167,6 +168,38 @@ describe("Preflight", () => {
       // A refresh and a destroy ask nothing of it either.
       expect((await plugin.read("preflight", of, news)).id).toBe("preflight");
       await plugin.delete("preflight", of, news);
+    });
+
+    it("lets a person be removed, who stays in Immich", async () => {
+      const known = inputs({ port: await freePort() });
+      const olds = { ...known, macAddress: "dc:a6:32:00:00:01", addresses: ["192.168.11.14"] };
+      const news = { ...known, contents: { immich: "one" } };
+      const { failures, inputs: checked } = await plugin.check(of, known, news);
+      expect(failures).toEqual([]);
+      expect(await plugin.diff("preflight", of, olds, checked)).toMatchObject({ changes: true });
+      const outputs = await plugin.update("preflight", of, olds, checked);
+      expect(outputs).toEqual({ ...olds, contents: { immich: "one" } });
+    });
+
+    it("stops once more when an earlier run broke off before the Pi was changed", async () => {
+      const { connection, contents } = inputs({ port: await freePort() });
+      const news = { ...inputs(), connection };
+      const ofDeployed = urn("Deployed", "deployed");
+      const done = { connection, contents: { ...contents, immich: "zero" } };
+      expect((await plugin.check(of, news, news)).failures).toEqual([]);
+      const { failures } = await plugin.check(ofDeployed, done, { connection, contents });
+      expect(failures).toEqual([
+        {
+          property: "",
+          reason: expect.stringContaining("must change (immich); nothing was changed"),
+        },
+      ]);
+      const whole = await plugin.check(
+        ofDeployed,
+        { connection, contents },
+        { connection, contents },
+      );
+      expect(whole.failures).toEqual([]);
     });
   });
 });
