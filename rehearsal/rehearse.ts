@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -13,10 +13,10 @@ const usage = `usage: npm run rehearse -- [--engine rehearsal|pulumi] [--until S
   --engine  who runs the program; pulumi where there is such a command, else rehearsal
   --until   stop after this step of the story
   --keep    leave the world running, and print how to enter it
-  --down    end a world that was kept`;
+  --down    end the world that is kept, or being rehearsed`;
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", ".rehearsal");
-const kept = join(root, "kept.json");
+const living = join(root, "living.json");
 
 const { values } = parseArgs({
   options: {
@@ -39,20 +39,38 @@ if (values.help) {
 async function rehearse(): Promise<number> {
   const engine = await chooseEngine(values.engine);
   const last = Number(values.until ?? story.length);
+  if (await livingWorld()) {
+    console.log(
+      "A rehearsal is under way in this folder. End it first: npm run rehearse -- --down",
+    );
+    return 1;
+  }
+  await mkdir(root, { recursive: true });
+  await writeFile(living, JSON.stringify({ pid: process.pid }));
   const began = Date.now();
-  console.log(`Building the world (engine: ${engine}) …`);
-  const world = await World.build({
-    folder: join(root, "world"),
-    engine,
-    say: (line) => console.log(`  ${line} … ${seconds(began)}`),
-  });
-  console.log(`✓ The world stands (${seconds(began)})`);
+  const interruption = new AbortController();
+  let world: World | undefined;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
       console.log("\nEnding the world …");
-      void world.close().then(() => process.exit(130));
+      // One that is still being built ends by the interruption.
+      interruption.abort();
+      void world?.close().then(() => process.exit(130));
     });
   }
+  console.log(`Building the world (engine: ${engine}) …`);
+  try {
+    world = await World.build({
+      folder: join(root, "world"),
+      engine,
+      say: (line) => console.log(`  ${line} … ${seconds(began)}`),
+      signal: interruption.signal,
+    });
+  } catch (error) {
+    if (interruption.signal.aborted) process.exit(130);
+    throw error;
+  }
+  console.log(`✓ The world stands (${seconds(began)})`);
   let failed = false;
   for (const step of story.filter(({ number }) => number <= last)) {
     const start = Date.now();
@@ -68,7 +86,7 @@ async function rehearse(): Promise<number> {
   }
   console.log(`${failed ? "The story broke off" : "The house stands"}, after ${seconds(began)}.`);
   if (values.keep) {
-    await keep(world);
+    keep(world);
     return new Promise(() => undefined);
   }
   await world.close();
@@ -83,8 +101,7 @@ async function chooseEngine(wanted: string | undefined): Promise<EngineName> {
   return exitCode === 0 ? "pulumi" : "rehearsal";
 }
 
-async function keep(world: World): Promise<void> {
-  await writeFile(kept, JSON.stringify({ pid: process.pid }));
+function keep(world: World): void {
   console.log(
     [
       "",
@@ -94,23 +111,27 @@ async function keep(world: World): Promise<void> {
   );
 }
 
+/** The process whose world lives in this folder, if there is one. */
+async function livingWorld(): Promise<number | undefined> {
+  if (!existsSync(living)) return undefined;
+  const { pid } = JSON.parse(await readFile(living, "utf8")) as { pid: number };
+  const argv = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+  return argv.includes("rehearse.ts") ? pid : undefined;
+}
+
 async function down(): Promise<void> {
-  if (!existsSync(kept)) {
-    console.log("No world is kept.");
+  const pid = await livingWorld();
+  await rm(living, { force: true });
+  if (pid === undefined) {
+    console.log("There is no world.");
     return;
   }
-  const { pid } = JSON.parse(await readFile(kept, "utf8")) as { pid: number };
-  const isOurs = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).includes(
-    "rehearse.ts",
-  );
-  if (isOurs) {
-    process.kill(pid, "SIGTERM");
-    const deadline = Date.now() + 60_000;
-    while (existsSync(`/proc/${pid}`) && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
+  process.kill(pid, "SIGTERM");
+  const deadline = Date.now() + 60_000;
+  while (existsSync(`/proc/${pid}`)) {
+    if (Date.now() > deadline) throw new Error(`Process ${pid} has not ended within a minute.`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
   }
-  await rm(kept, { force: true });
   console.log("The world has ended.");
 }
 

@@ -37,6 +37,8 @@ export interface WorldOptions {
   engine: EngineName;
   /** Told what is being built. */
   say: (line: string) => void;
+  /** Ends a world that is still being built, which then rejects. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -85,92 +87,103 @@ export class World {
     this.#closers = parts.closers;
   }
 
-  static async build({ folder, engine: engineName, say }: WorldOptions): Promise<World> {
+  static async build(options: WorldOptions): Promise<World> {
     const closers: (() => Promise<unknown>)[] = [];
+    const { signal } = options;
     try {
-      await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true });
-      const clock = new Clock();
-      // Every secret of this world is this run's own, so that a search for it finds a leak and nothing else.
-      const apiToken = randomBytes(20).toString("hex");
-      const passphrase = randomUUID();
-
-      const packages = await startPackageCache();
-      closers.push(() => packages.stop());
-      say("the containers' images");
-      const images = await buildImages({ packages: packages.port });
-      const registry = await startRegistry(images);
-      closers.push(() => registry.stop());
-      const ntp = await startNtp(clock);
-      closers.push(() => ntp.close());
-      const pretend = await startCloudflare({
-        clock,
-        accountId: "0c0ffee00c0ffee00c0ffee00c0ffee0",
-        zoneName: "yamada.test",
-        teamName: "yamada",
-        apiTokens: [{ value: apiToken }],
+      const aborted = new Promise<never>((_, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason as Error));
       });
-      closers.push(() => pretend.close());
-
-      say("the virtual Pi");
-      const key = await rehearsalKey();
-      const firstBoot = await writeFirstBoot(join(folder, "first-boot"), key.publicKey);
-      const pi = await VirtualPi.start({
-        firstBoot,
-        privateKeyFile: key.privateKeyFile,
-        services: {
-          registry: registry.port,
-          packages: packages.port,
-          tunnel: pretend.tunnelPort,
-          certificates: pretend.certsPort,
-          ntp: ntp.tcpPort,
-        },
-        clock: () => clock.now(),
-      });
-      closers.push(() => pi.stop());
-      let following = Promise.resolve();
-      clock.on("moved", () => {
-        following = following
-          .catch(() => undefined)
-          .then(async () => {
-            if (pi.powered) await pi.setClock(clock.now());
-          });
-        // Told to whoever waits for it; without anybody it is no reason to end the world.
-        following.catch(() => undefined);
-      });
-
-      const engine = new EngineRun(repository, join(folder, "stack"), engineName, passphrase);
-      await engine.prepare(join(repository, "Pulumi.rehearsal.yaml"));
-      await engine.editSettings((text) => {
-        const document = parseDocument(text);
-        const pathOfPi = ["config", "ouchi-photos:pi"];
-        document.setIn([...pathOfPi, "port"], pi.sshPort);
-        document.setIn([...pathOfPi, "hostKey"], pi.hostKey);
-        document.setIn([...pathOfPi, "privateKeyFile"], pi.privateKeyFile);
-        document.setIn(["config", "ouchi-photos:imagesLock"], images.lockFile);
-        document.setIn(["config", "cloudflare:baseUrl"], pretend.apiUrl);
-        return document.toString({ lineWidth: 0 });
-      });
-      await engine.setSecret("cloudflare:apiToken", apiToken);
-      const privateKey = await readFile(pi.privateKeyFile, "utf8");
-      return new World({
-        clock,
-        engine,
-        pi,
-        pretend,
-        authority: await readFile(pretend.caFile, "utf8"),
-        canaries: {
-          "The API token": apiToken,
-          "The state's passphrase": passphrase,
-          "The private key": privateKey.split("\n")[2]!,
-        },
-        clockFollowed: () => following,
-        closers,
-      });
+      return await Promise.race([World.#assemble(options, closers), aborted]);
     } catch (error) {
       await closeAll(closers);
       throw error;
     }
+  }
+
+  static async #assemble(
+    { folder, engine: engineName, say }: WorldOptions,
+    closers: (() => Promise<unknown>)[],
+  ): Promise<World> {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    const clock = new Clock();
+    // Every secret of this world is this run's own, so that a search for it finds a leak and nothing else.
+    const apiToken = randomBytes(20).toString("hex");
+    const passphrase = randomUUID();
+
+    const packages = await startPackageCache();
+    closers.push(() => packages.stop());
+    say("the containers' images");
+    const images = await buildImages({ packages: packages.port });
+    const registry = await startRegistry(images);
+    closers.push(() => registry.stop());
+    const ntp = await startNtp(clock);
+    closers.push(() => ntp.close());
+    const pretend = await startCloudflare({
+      clock,
+      accountId: "0c0ffee00c0ffee00c0ffee00c0ffee0",
+      zoneName: "yamada.test",
+      teamName: "yamada",
+      apiTokens: [{ value: apiToken }],
+    });
+    closers.push(() => pretend.close());
+
+    say("the virtual Pi");
+    const key = await rehearsalKey();
+    const firstBoot = await writeFirstBoot(join(folder, "first-boot"), key.publicKey);
+    const pi = await VirtualPi.start({
+      firstBoot,
+      privateKeyFile: key.privateKeyFile,
+      services: {
+        registry: registry.port,
+        packages: packages.port,
+        tunnel: pretend.tunnelPort,
+        certificates: pretend.certsPort,
+        ntp: ntp.tcpPort,
+      },
+      clock: () => clock.now(),
+    });
+    closers.push(() => pi.stop());
+    let following = Promise.resolve();
+    clock.on("moved", () => {
+      following = following
+        .catch(() => undefined)
+        .then(async () => {
+          if (pi.powered) await pi.setClock(clock.now());
+        });
+      // Told to whoever waits for it; without anybody it is no reason to end the world.
+      following.catch(() => undefined);
+    });
+
+    const engine = new EngineRun(repository, join(folder, "stack"), engineName, passphrase);
+    await engine.prepare(join(repository, "Pulumi.rehearsal.yaml"));
+    await engine.editSettings((text) => {
+      const document = parseDocument(text);
+      const pathOfPi = ["config", "ouchi-photos:pi"];
+      document.setIn([...pathOfPi, "port"], pi.sshPort);
+      document.setIn([...pathOfPi, "hostKey"], pi.hostKey);
+      document.setIn([...pathOfPi, "privateKeyFile"], pi.privateKeyFile);
+      document.setIn(["config", "ouchi-photos:imagesLock"], images.lockFile);
+      document.setIn(["config", "cloudflare:baseUrl"], pretend.apiUrl);
+      return document.toString({ lineWidth: 0 });
+    });
+    await engine.setSecret("cloudflare:apiToken", apiToken);
+    const privateKey = await readFile(pi.privateKeyFile, "utf8");
+    return new World({
+      clock,
+      engine,
+      pi,
+      pretend,
+      authority: await readFile(pretend.caFile, "utf8"),
+      canaries: {
+        "The API token": apiToken,
+        "The state's passphrase": passphrase,
+        "The private key": privateKey.split("\n")[2]!,
+      },
+      clockFollowed: () => following,
+      closers,
+    });
   }
 
   /** Ends everything that this world started. */
