@@ -1,5 +1,6 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -47,11 +48,17 @@ async function rehearse(): Promise<number> {
   }
   await mkdir(root, { recursive: true });
   await writeFile(living, JSON.stringify({ pid: process.pid }));
+  // Whatever moment the run ends at, nothing of it stays behind.
+  const scratch = mkdtempSync(join(tmpdir(), "ouchi-"));
+  process.env.TMPDIR = scratch;
+  process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
   const began = Date.now();
   const interruption = new AbortController();
   let world: World | undefined;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => {
+    // Not "once": execa ends the process by the same signal when nobody listens to it any more.
+    process.on(signal, () => {
+      if (interruption.signal.aborted) process.exit(130);
       console.log("\nEnding the world …");
       // One that is still being built ends by the interruption.
       interruption.abort();
