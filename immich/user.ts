@@ -33,15 +33,31 @@ export interface UserOutputs extends UserInputs {
   adopted: boolean;
 }
 
-async function findByEmail(
-  api: ImmichApi,
-  inputs: Pick<UserInputs, "admin" | "email">,
-): Promise<sdk.UserAdminResponseDto | undefined> {
-  const people = await api.admin(inputs.admin, "list its people", (options) =>
+function everybody(api: ImmichApi, admin: Credentials): Promise<sdk.UserAdminResponseDto[]> {
+  return api.admin(admin, "list its people", (options) =>
     sdk.searchUsersAdmin({ withDeleted: true }, options),
   );
-  const same = people.filter((person) => person.email.toLowerCase() === inputs.email);
+}
+
+function withEmail(
+  people: sdk.UserAdminResponseDto[],
+  email: string,
+): sdk.UserAdminResponseDto | undefined {
+  const same = people.filter((person) => person.email.toLowerCase() === email);
   return same.find((person) => person.deletedAt === null) ?? same[0];
+}
+
+/** Immich answers such a label with a fault of its own. Whoever left the family keeps account and folder. */
+function refuseTakenLabel(
+  people: sdk.UserAdminResponseDto[],
+  { email, storageLabel }: UserInputs,
+): void {
+  const holder = people.find((person) => person.storageLabel === storageLabel);
+  if (!holder) return;
+  throw new UserError(
+    `The originals of "${holder.email}" lie under library/${storageLabel}, and that account stays in Immich: give "${email}" another name in the family list, or, if it is the same person, first change the address in Immich to "${email}".`,
+    "family",
+  );
 }
 
 async function restoreIfDeleted(
@@ -130,8 +146,10 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
   async create(context, inputs) {
     refuseAdminAsPerson(inputs, inputs.admin.email);
     const api = context.api(inputs.connection);
-    const present = await findByEmail(api, inputs);
+    const people = await everybody(api, inputs.admin);
+    const present = withEmail(people, inputs.email);
     if (present) return adopt(context, api, inputs, present);
+    refuseTakenLabel(people, inputs);
     const { email, name, storageLabel, initialPassword, quota } = inputs;
     let created: sdk.UserAdminResponseDto;
     try {
@@ -157,7 +175,7 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
       );
     } catch (error) {
       // The answer to an earlier try may have been lost on the way.
-      const made = await findByEmail(api, inputs);
+      const made = withEmail(await everybody(api, inputs.admin), inputs.email);
       if (!made) throw error;
       return adopt(context, api, inputs, made);
     }

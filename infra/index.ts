@@ -21,7 +21,7 @@ async function house() {
   const { domain, accountId, family } = settings;
   const host = `${settings.hostname}.${domain}`;
   const url = `https://${host}`;
-  const connection = piConnection(settings.pi);
+  const connection = await piConnection(settings.pi);
   const bundles = plainBundles(settings);
   const disks = diskIdentities(settings.disks);
   const onThePi = { connection, contents: contents(settings, bundles) };

@@ -25,7 +25,8 @@ const roles: Role[] = ["main", "backup"];
 const gibibyte = 2 ** 30;
 const leastRootFree = gibibyte / 2;
 const wishedRootFree = 2 * gibibyte;
-const oldestDebian = 12;
+/** The first with Docker's client and Compose as packages of its own. */
+const oldestDebian = 13;
 /** More than any time zone mistake, less than a clock that never was set. */
 const clockTolerance = 26 * 60 * 60;
 

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { repository } from "../settings/repository.ts";
@@ -20,10 +21,19 @@ export interface PiConnection {
  * Nothing in it changes from run to run, since a changed connection runs every command on the Pi again:
  * the agent's socket therefore stays out of it and is taken from SSH_AUTH_SOCK.
  *
- * @throws {UserError} when the private key cannot be read, or there is neither key nor agent.
+ * @throws {UserError} when the private key cannot be read, there is neither key nor agent, or the agent is gone.
  */
-export function piConnection(pi: Settings["pi"], environment = process.env): PiConnection {
+export async function piConnection(
+  pi: Settings["pi"],
+  environment = process.env,
+): Promise<PiConnection> {
   const { host, port, user, hostKey, privateKeyFile } = pi;
+  if (environment.SSH_AUTH_SOCK && !(await answers(environment.SSH_AUTH_SOCK))) {
+    // pulumi-command asks the agent even where there is a key.
+    throw new UserError(
+      'No SSH agent answers at SSH_AUTH_SOCK: start one, or run "unset SSH_AUTH_SOCK" and name the key\'s file in pi.privateKeyFile. Nothing was changed.',
+    );
+  }
   if (privateKeyFile === undefined) {
     if (!environment.SSH_AUTH_SOCK) {
       throw new UserError(
@@ -47,6 +57,16 @@ export function piConnection(pi: Settings["pi"], environment = process.env): PiC
     );
   }
   return { host, port, user, hostKey, privateKey };
+}
+
+function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const attempt = connect(socket, () => {
+      attempt.destroy();
+      resolve(true);
+    });
+    attempt.once("error", () => resolve(false));
+  });
 }
 
 /** OpenSSH's own format names the cipher after its magic word; "none" is an open key. */

@@ -47,6 +47,8 @@ const email = matching(
 /** Go's duration in whole hours, as Cloudflare takes it. */
 const hours = (what: string) => matching(/^[1-9][0-9]{0,4}h$/, `${what}, in hours such as "730h"`);
 
+const longestSession = 730;
+
 const timestamp = text('give a time in UTC, quoted: "2026-12-01T00:00:00Z"').superRefine(
   (value, context) => {
     if (/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .*UTC$/.test(value)) {
@@ -89,9 +91,14 @@ const hostKey = text(hostKeyForm).refine(isHostKey, {
   error: (issue) => `is ${JSON.stringify(issue.input)}: ${hostKeyForm}`,
 });
 
-/** An OpenSSH public key line without a comment; the type is written in the blob once more. */
+/**
+ * An OpenSSH public key line without a comment; the type is written in the blob once more. Not ssh-rsa:
+ * pulumi-command would ask for signatures by SHA-1, which OpenSSH refuses.
+ */
 function isHostKey(value: string): boolean {
-  const match = /^((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/]+={0,2})$/.exec(value);
+  const match = /^(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})$/.exec(
+    value,
+  );
   if (!match) return false;
   const blob = Buffer.from(match[2]!, "base64");
   if (blob.length < 4) return false;
@@ -150,10 +157,33 @@ const cronFields = [
   cronField(0, 7),
 ];
 
+/** Days of the longest February and so on: the 31st of February never comes. */
+const longest = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+function comes(fields: string[]): boolean {
+  const [, , days, months, weekday] = fields as [string, string, string, string, string];
+  if (weekday !== "*") return true;
+  const least = Math.min(...days.split(",").map((part) => Number.parseInt(part, 10) || 1));
+  return longest.some(
+    (length, index) => least <= length && (months.startsWith("*") || inField(months, index + 1)),
+  );
+}
+
+function inField(field: string, value: number): boolean {
+  return field.split(",").some((part) => {
+    const [from, to] = part.split("/")[0]!.split("-").map(Number);
+    return value >= from! && value <= (to ?? from!);
+  });
+}
+
 const schedule = text('give a cron time such as "0 1 * * 6" (Saturdays at 01:00)').refine(
   (value) => {
     const fields = value.split(" ");
-    return fields.length === 5 && fields.every((field, index) => cronFields[index]!(field));
+    return (
+      fields.length === 5 &&
+      fields.every((field, index) => cronFields[index]!(field)) &&
+      comes(fields)
+    );
   },
   {
     error: (issue) =>
@@ -248,8 +278,11 @@ export const settingsSchema = z
         /** Address or name of the Pi, as the laptop reaches it. */
         host: matching(
           /^[A-Za-z0-9][A-Za-z0-9.:-]*$/,
-          "give the Pi's address or name, such as 192.168.11.14 or ouchi.local",
-        ),
+          "give the Pi's address, such as 192.168.11.14",
+        ).refine((value) => !/\.local\.?$/i.test(value), {
+          error: (issue) =>
+            `is "${issue.input}", a name that Pulumi does not find on every laptop: give the Pi's address ("ping ${issue.input}" shows it), and have the router keep it`,
+        }),
         /** TCP port of its SSH server. @default 22 */
         port: count("the TCP port of the Pi's SSH server", 1).max(65535).default(22),
         /** @default pi */
@@ -349,7 +382,12 @@ export const settingsSchema = z
     /** Faces and search by content; wants about 2 GB of the Pi's memory. @default true */
     machineLearning: flag("whether faces and contents are recognised").default(true),
     /** How long a sign-in in the browser lasts. @default 730h */
-    sessionDuration: hours("give how long a sign-in lasts").default("730h"),
+    sessionDuration: hours("give how long a sign-in lasts")
+      .refine((value) => Number.parseInt(value, 10) <= longestSession, {
+        error: (issue) =>
+          `is "${issue.input}": Cloudflare's longest is "${longestSession}h", a month`,
+      })
+      .default("730h"),
     /** How long a phone's token lasts from when it is made. @default 8760h */
     tokenDuration: hours("give how long a phone's token lasts").default("8760h"),
     /** The lock file of the container images. @default compose/images.lock.json */

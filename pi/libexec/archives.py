@@ -116,8 +116,26 @@ def exists():
 
 
 def recorded_id():
+    """The repository that this disk must hold; None for a disk that is new to the house."""
     mark = host.read_json(f"{host.BACKUP}/{host.SENTINEL}") or {}
-    return (host.read_json(RECORD) or {}).get("id") or mark.get("repository")
+    record = host.read_json(RECORD) or {}
+    if record.get("disk") in (None, mark.get("uuid")):
+        return record.get("id") or mark.get("repository")
+    return mark.get("repository")
+
+
+def record_repository(found):
+    """The copy of the key of an earlier disk's repository is kept beside the new one's."""
+    mark = host.read_json(f"{host.BACKUP}/{host.SENTINEL}")
+    before, now = host.read_json(RECORD), {"id": found, "disk": mark["uuid"]}
+    if before and before["id"] != found and os.path.exists(KEY_COPY):
+        os.rename(KEY_COPY, f'{KEY_COPY}-{before["id"][:8]}')
+        say(f'the backups go on in the repository "{found}" of another disk; "{before["id"]}" was the last')
+    if before != now:
+        host.make_folder(host.STATE)
+        host.write_json(RECORD, now)
+    if mark.get("repository") != found:
+        host.write_json(f"{host.BACKUP}/{host.SENTINEL}", {**mark, "repository": found})
 
 
 def open_repository(create=False):
@@ -144,12 +162,7 @@ def open_repository(create=False):
         raise UserError(
             f'"{REPOSITORY}" is the repository "{found}", but this house\'s backups are "{known}". Is this the right disk? Nothing was changed.'
         )
-    if not os.path.exists(RECORD):
-        host.make_folder(host.STATE)
-        host.write_json(RECORD, {"id": found})
-    mark = host.read_json(f"{host.BACKUP}/{host.SENTINEL}")
-    if mark.get("repository") != found:
-        host.write_json(f"{host.BACKUP}/{host.SENTINEL}", {**mark, "repository": found})
+    record_repository(found)
     if not os.path.exists(KEY_COPY):
         # The key lies in the repository, sealed by the passphrase; a repository whose config is lost opens with this copy.
         key = borg("key", "export", REPOSITORY).stdout
@@ -162,9 +175,13 @@ def listed():
     return [{"name": each["name"], "time": each["time"]} for each in found]
 
 
+# What people gave: neither dumps, which come and go, nor what Immich makes from photos.
+ORIGINALS = ("library", "upload", "profile")
+
+
 def photo_count(archive):
-    """The files that people gave: neither dumps, which come and go, nor what Immich makes from photos."""
-    folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ("library", "upload", "profile")]
+    """The files of the originals' folders."""
+    folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ORIGINALS]
     types = borg("list", "--format", "{type}{NL}", f"{REPOSITORY}::{archive}", *folders).stdout.split()
     return types.count("-")
 

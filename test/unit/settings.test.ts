@@ -55,6 +55,13 @@ describe("The settings of a home", () => {
     });
   });
 
+  test.each(["30 3 29 2 *", "0 1 31 * *", "0 1 31 1-3 *", "0 1 31 2 6", "*/15 * * * *"])(
+    "take the schedule %s",
+    (schedule) => {
+      expect(problems({ backup: { schedule } })).toEqual([]);
+    },
+  );
+
   test("name every problem at once, each with its path and the cure", () => {
     expect(
       problems({
@@ -91,6 +98,19 @@ describe("The settings of a home", () => {
     ["a time zone by abbreviation", { timeZone: "JST" }, "timeZone"],
     ["a cron time with a name", { backup: { schedule: "0 1 * * sat" } }, "backup.schedule"],
     ["a cron time with a command", { backup: { schedule: "0 1 * * 6 root x" } }, "backup.schedule"],
+    ["a day that never comes", { backup: { schedule: "0 1 31 2 *" } }, "backup.schedule"],
+    ["a name by multicast DNS", { pi: { host: "ouchi.local", hostKey } }, "pi.host"],
+    [
+      "a host key of RSA",
+      {
+        pi: {
+          ...home.pi,
+          hostKey: `ssh-rsa ${Buffer.from("\0\0\0\x07ssh-rsa\0\0\0\x03abc").toString("base64")}`,
+        },
+      },
+      "pi.hostKey",
+    ],
+    ["a sign-in of two months", { sessionDuration: "1460h" }, "sessionDuration"],
     [
       "the kit's own account as a person",
       { family: [{ name: "ken", email: "admin@yamada.jp" }] },

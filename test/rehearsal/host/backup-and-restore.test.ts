@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { disksBundle } from "../../../pi/bundles.ts";
 import { DeployedWorld, secrets } from "./deployed-world.ts";
 import type { HostWorld } from "./host-world.ts";
 
@@ -112,6 +113,20 @@ describe("backup and restore", () => {
     expect(await house.sql(`select "updateId" from "asset" where "id" = '${id}';`)).not.toBe(old);
   });
 
+  it("brings a photo back for good that lay in the trash when it was archived, and says where one lies now", async () => {
+    await house.sql(
+      `update "asset" set "deletedAt" = now(), "status" = 'trashed' where "id" = '${id}';`,
+    );
+    await world.program("backup", "run");
+    const still = await world.program("restore", "--photo", id);
+    expect(still.stdout).toContain("It is in Immich's trash");
+    await deletePhoto();
+    expect(await world.program("restore", "--photo", id)).toMatchObject({ code: 0, stderr: "" });
+    expect(
+      await house.sql(`select "deletedAt" is null, "status" from "asset" where "id" = '${id}';`),
+    ).toBe("t|active");
+  });
+
   it("mends a photo whose row is there and whose file is empty", async () => {
     await world.must(["truncate", "-s", "0", photo]);
     const rows = await house.everyRow();
@@ -177,6 +192,27 @@ describe("backup and restore", () => {
     expect(
       await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "immich_server"]),
     ).toBe("true");
+  });
+
+  it("begins anew on a new backup disk, and keeps the copy of the old one's key", async () => {
+    await world.addDisk("usb-THREE", 6000);
+    const disks = (backup: string) =>
+      disksBundle({
+        main: { id: "usb-ONE", allowFormat: true },
+        backup: { id: backup, allowFormat: true },
+      });
+    expect(await world.apply(disks("usb-THREE"))).toMatchObject({ code: 0 });
+    const before = world.json<{ id: string }>("/var/lib/ouchi-photos/repository.json").id;
+    expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
+    const after = world.json<{ id: string }>("/var/lib/ouchi-photos/repository.json").id;
+    expect(after).not.toBe(before);
+    expect(world.exists("/var/lib/ouchi-photos/borg-key")).toBe(true);
+    expect(world.read(`/var/lib/ouchi-photos/borg-key-${before.slice(0, 8)}`)).toContain(before);
+    // The old disk's archives open as before.
+    expect(await world.apply(disks("usb-TWO"))).toMatchObject({ code: 0 });
+    const listed = await world.program("restore", "--list");
+    expect(listed).toMatchObject({ code: 0, stderr: "" });
+    expect(listed.stdout.match(/^immich-/gm)!.length).toBeGreaterThan(1);
   });
 
   it("never begins anew over lost backups", async () => {

@@ -55,6 +55,7 @@ create table "user" ("id" uuid primary key, "name" text not null, "email" text n
 create table "asset" ("id" uuid primary key default gen_random_uuid(), "ownerId" uuid not null references "user" on delete cascade,
   "originalPath" text not null, "originalFileName" text not null, "checksum" bytea not null, "duration" integer,
   "livePhotoVideoId" uuid references "asset" on delete set null, "createdAt" timestamptz not null default now(),
+  "deletedAt" timestamptz, "status" text not null default 'active',
   "updateId" uuid not null default gen_random_uuid(), unique ("ownerId", "checksum"));
 create table "asset_exif" ("assetId" uuid primary key references "asset" on delete cascade, "make" text, "size" bigint generated always as (7) stored);
 create table "album" ("id" uuid primary key, "albumName" text not null, "albumThumbnailAssetId" uuid references "asset" on delete set null);

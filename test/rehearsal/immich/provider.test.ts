@@ -338,6 +338,13 @@ describe("User", () => {
     );
   });
 
+  it("refuses a short name whose folder is that of someone who left", async () => {
+    await createUser("ken");
+    await expect(createUser("ken", { email: "kentaro@example.com" })).rejects.toThrow(
+      'The originals of "ken@example.com" lie under library/ken, and that account stays in Immich: give "kentaro@example.com" another name',
+    );
+  });
+
   it("refuses the kit's own administrator as a person", async () => {
     await expect(createUser("admin")).rejects.toThrow("cannot be a person of the family too");
   });
@@ -361,11 +368,11 @@ describe("User", () => {
   });
 
   it("shows nothing secret when Immich refuses", async () => {
-    await createUser("mio");
-    const refused = createUser("ken", { storageLabel: "mio" });
-    await expect(refused).rejects.toThrow(
-      'Immich could not make an account for "ken@example.com": Internal server error (HTTP 500).',
+    const error = await createUser("ken", { quota: -1 }).catch((reason: Error) => reason);
+    expect(String(error)).toMatch(
+      /Immich could not make an account for "ken@example\.com": .*\(HTTP 400\)/,
     );
+    expect(String(error)).not.toContain(firstPassword);
   });
 });
 
