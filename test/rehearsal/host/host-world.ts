@@ -50,12 +50,15 @@ export class HostWorld {
   readonly folder: string;
   readonly root: string;
   private readonly holder: ChildProcess;
+  /** The first process of the namespaces, by its id out here. */
+  private readonly inside: string;
   private readonly loops: string[] = [];
 
-  private constructor(folder: string, holder: ChildProcess) {
+  private constructor(folder: string, holder: ChildProcess, inside: string) {
     this.folder = folder;
     this.root = join(folder, "root");
     this.holder = holder;
+    this.inside = inside;
   }
 
   static async start(): Promise<HostWorld> {
@@ -68,6 +71,10 @@ export class HostWorld {
       [
         "--mount",
         "--net",
+        // The programs look for others at work, which must not be those of another world.
+        "--pid",
+        "--fork",
+        "--kill-child",
         "--propagation",
         "private",
         "sh",
@@ -80,7 +87,8 @@ export class HostWorld {
       holder.stdout?.once("data", () => resolve());
       holder.once("exit", (code) => reject(new Error(`The world could not be made (${code}).`)));
     });
-    const world = new HostWorld(folder, holder);
+    const inside = readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, "utf8").trim();
+    const world = new HostWorld(folder, holder, inside);
     for (const [file, names] of Object.entries(standIns)) {
       for (const name of names) {
         world.write(
@@ -100,7 +108,7 @@ export class HostWorld {
   ): Promise<Result> {
     const result = await execa(
       "nsenter",
-      ["--mount", "--net", "--target", String(this.holder.pid), "chroot", this.root, ...argv],
+      ["--mount", "--net", "--pid", "--target", this.inside, "chroot", this.root, ...argv],
       {
         input: options.stdin ?? "",
         reject: false,
@@ -147,7 +155,7 @@ export class HostWorld {
   }
 
   private outside(path: string): string {
-    return `/proc/${this.holder.pid}/root${this.root}${path}`;
+    return `/proc/${this.inside}/root${this.root}${path}`;
   }
 
   /** Lays the programs down, as `system` would, for tests of later subjects. */
