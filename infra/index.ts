@@ -5,6 +5,7 @@ import { AccessGate } from "./cloudflare/access-gate.ts";
 import { productionApi, readAccount } from "./cloudflare/account.ts";
 import { Alerts } from "./cloudflare/alerts.ts";
 import { Hostname } from "./cloudflare/hostname.ts";
+import { expiryWarnings } from "./cloudflare/token-expiry.ts";
 import { Tunnel } from "./cloudflare/tunnel.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
 import { plainBundles } from "./pi/bundles.ts";
@@ -27,7 +28,10 @@ async function house() {
   const onThePi = { connection, contents: contents(settings, bundles) };
 
   // Nothing is registered before both ends were found fit.
-  const account = await readAccount({ ...cloudflareApi(), accountId, domain });
+  const account = await readAccount({ ...cloudflareApi(), accountId, domain, host });
+  for (const warning of expiryWarnings(account.serviceTokens, family, new Date())) {
+    pulumi.log.warn(warning);
+  }
   const preflight = new Preflight("preflight", { ...onThePi, disks });
   await settled(preflight.urn);
 

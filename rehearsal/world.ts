@@ -361,16 +361,20 @@ export class World {
 
   /** From now on the arguments of every process on the Pi are written down. */
   async watchPiArguments(): Promise<void> {
+    const seen = "/run/rehearsal-argv";
+    const look = String.raw`{ cat ${seen} 2>/dev/null; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n"; }`;
+    // Whoever reads it meanwhile finds it whole.
+    const loop = `while [ $(date +%s) -lt $end ] && [ ! -e ${seen}.stop ]; do ${look} | sort -u >${seen}.new; mv ${seen}.new ${seen}; sleep 1; done`;
     await this.asRoot([
-      "sh",
-      "-c",
-      'nohup sh -c \'end=$(($(date +%s) + 2400)); while [ $(date +%s) -lt $end ] && [ ! -e /run/rehearsal-seen ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\\\0" "\\\\n" >>/run/rehearsal-argv; sort -u -o /run/rehearsal-argv /run/rehearsal-argv; sleep 1; done\' >/dev/null 2>&1 &',
+      ...["sh", "-c"],
+      `nohup sh -c 'end=$(($(date +%s) + 2400)); ${loop}' >/dev/null 2>&1 &`,
     ]);
   }
 
   async piArguments(): Promise<string> {
-    await this.asRoot(["touch", "/run/rehearsal-seen"]);
-    return (await this.asRoot(["cat", "/run/rehearsal-argv"])).stdout;
+    const { stdout } = await this.asRoot(["cat", "/run/rehearsal-argv"]);
+    await this.asRoot(["touch", "/run/rehearsal-argv.stop"]);
+    return stdout;
   }
 
   /** Waits until a phone is answered by Immich through edge and tunnel. */

@@ -2,6 +2,7 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { Person, Phone } from "../settings/schema.ts";
 import { oneTimePinName } from "./account.ts";
+import { tokenName } from "./token-expiry.ts";
 
 export interface AccessGateArgs {
   accountId: string;
@@ -55,7 +56,7 @@ export class AccessGate extends pulumi.ComponentResource {
           `${name}-token-${key}`,
           {
             accountId,
-            name: `ouchi-photos ${person.name} ${phone.name}`,
+            name: tokenName(person.name, phone.name),
             duration: args.tokenDuration,
             ...rotation(phone),
           },

@@ -9,6 +9,8 @@ export interface AccountArgs {
   accountId: string;
   /** The zone's name, such as yamada.jp. */
   domain: string;
+  /** The whole name that the photos get, such as photos.yamada.jp. */
+  host: string;
 }
 
 /** What the program reads at Cloudflare before it changes anything there. */
@@ -17,10 +19,27 @@ export interface Account {
   teamName: string;
   /** A one-time PIN that somebody else set up; undefined where the kit makes, or made, its own. */
   oneTimePinId: string | undefined;
+  /** Every service token of the account. */
+  serviceTokens: ServiceToken[];
+}
+
+export interface ServiceToken {
+  name: string;
+  /** ISO 8601 in UTC. */
+  expiresAt: string;
 }
 
 /** The name tells the kit's own one-time PIN from one that was there before. */
 export const oneTimePinName = "ouchi-photos one-time PIN";
+
+/** Tells the kit's own record from one that was there before. */
+export const recordComment = "ouchi-photos";
+
+interface DnsRecord {
+  type: string;
+  content: string;
+  comment: string | null;
+}
 
 interface Envelope<T> {
   success: boolean;
@@ -33,7 +52,8 @@ const tries = 4;
 /**
  * Verifies the API token and reads, once for each permission, what the kit will need.
  *
- * @throws {UserError} when Cloudflare refuses the token, a permission is missing, or there is no zone or Zero Trust organization.
+ * @throws {UserError} when Cloudflare refuses the token, a permission is missing, there is no zone or Zero Trust organization,
+ *   or the host's name already leads elsewhere.
  */
 export async function readAccount(args: AccountArgs): Promise<Account> {
   await verifyToken(args);
@@ -49,25 +69,43 @@ export async function readAccount(args: AccountArgs): Promise<Account> {
       `Cloudflare knows no zone "${args.domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
     );
   }
-  const [organization, identityProviders] = await Promise.all([
+  const [organization, identityProviders, records, tokens] = await Promise.all([
     readOrganization(args),
     read<{ id: string; type: string; name: string }[]>(
       args,
       `${account}/access/identity_providers`,
       "Access: Organizations, Identity Providers, and Groups Edit",
     ),
-    read(args, `/zones/${zone.id}/dns_records?per_page=1`, "DNS Edit"),
+    read<DnsRecord[]>(
+      args,
+      `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(args.host)}`,
+      "DNS Edit",
+    ),
+    read<{ name: string; expires_at: string }[]>(
+      args,
+      `${account}/access/service_tokens?per_page=50`,
+      "Access: Service Tokens Edit",
+    ),
     read(args, `${account}/cfd_tunnel?per_page=1`, "Cloudflare Tunnel Edit"),
     read(args, `${account}/access/apps?per_page=1`, "Access: Apps and Policies Edit"),
-    read(args, `${account}/access/service_tokens?per_page=1`, "Access: Service Tokens Edit"),
     read(args, `${account}/alerting/v3/policies`, "Notifications Edit"),
   ]);
+  refuseForeignRecord(args.host, records);
   return {
+    serviceTokens: tokens.map(({ name, expires_at }) => ({ name, expiresAt: expires_at })),
     teamName: organization.auth_domain.split(".")[0]!,
     oneTimePinId: identityProviders.find(
       ({ type, name }) => type === "onetimepin" && name !== oneTimePinName,
     )?.id,
   };
+}
+
+function refuseForeignRecord(host: string, records: DnsRecord[]): void {
+  const foreign = records.find(({ comment }) => comment !== recordComment);
+  if (!foreign) return;
+  throw new UserError(
+    `The name ${host} leads elsewhere already: Cloudflare has the record ${foreign.type} ${foreign.content} for it, which the kit did not make. Delete it in Cloudflare's dashboard (DNS → Records), or choose another name by the setting hostname. Nothing was changed.`,
+  );
 }
 
 async function verifyToken(args: AccountArgs): Promise<void> {

@@ -1,5 +1,6 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { recordComment } from "./account.ts";
 
 export interface HostnameArgs {
   /** The zone's name, such as yamada.jp. */
@@ -30,7 +31,7 @@ export class Hostname extends pulumi.ComponentResource {
         proxied: true,
         // 1 is "automatic", the only value that a proxied record takes.
         ttl: 1,
-        comment: "ouchi-photos",
+        comment: recordComment,
       },
       { parent: this, dependsOn: opts.dependsOn },
     );

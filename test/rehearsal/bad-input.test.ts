@@ -108,6 +108,25 @@ describe("Bad input stops everything before the first change:", () => {
     expect(await refusal()).toContain('Cloudflare knows no zone "suzuki.test"');
   });
 
+  test("a hostname that leads elsewhere already", async () => {
+    const [zone] = (await new ControlClient(cloudflare.controlUrl).state()).zones;
+    const answer = await fetch(`${cloudflare.apiUrl}/zones/${zone!.id}/dns_records`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiToken}`, "content-type": "application/json" },
+      body: JSON.stringify({
+        type: "A",
+        name: "photos.yamada.test",
+        content: "203.0.113.7",
+        ttl: 1,
+      }),
+    });
+    expect(answer.status).toBe(200);
+    await fetch(`${cloudflare.controlUrl}/requests`, { method: "DELETE" });
+    const text = await refusal();
+    expect(text).toContain("The name photos.yamada.test leads elsewhere already");
+    expect(text).toContain("A 203.0.113.7");
+  });
+
   test("a host key that is not the pinned one, with both fingerprints", async () => {
     const other =
       "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
