@@ -21,7 +21,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** Where built things are kept: `$OUCHI_REHEARSAL_CACHE`, else `.rehearsal/cache` in the project. */
 export function cacheFolder(): string {
-  const chosen = process.env["OUCHI_REHEARSAL_CACHE"];
+  const chosen = process.env.OUCHI_REHEARSAL_CACHE;
   return chosen ? resolve(chosen) : resolve(import.meta.dirname, "../../.rehearsal/cache");
 }
 

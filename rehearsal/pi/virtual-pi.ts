@@ -233,7 +233,7 @@ export class VirtualPi {
     if (this.powered) {
       const monitor = this.#needMonitor();
       const gone = monitor.waitFor(
-        ({ event, data }) => event === "DEVICE_DELETED" && data?.["device"] === disk,
+        ({ event, data }) => event === "DEVICE_DELETED" && data?.device === disk,
         `removal of ${disk}`,
         30_000,
       );
@@ -458,7 +458,7 @@ export class VirtualPi {
   #watch(qemu: OwnedProcess, monitor: QmpClient): void {
     let rebooting = false;
     monitor.on("event", ({ event, data }) => {
-      if (event === "SHUTDOWN") rebooting = data?.["reason"] === "guest-reset";
+      if (event === "SHUTDOWN") rebooting = data?.reason === "guest-reset";
     });
     void qemu.ended.then(() => {
       if (this.#qemu !== qemu || this.#stopped) return;

@@ -64,7 +64,7 @@ export const wrongSecretAndTooLarge: Step = {
   number: 6,
   title: "a wrong secret never reaches Immich, and 101 MB are refused",
   async live(world) {
-    const headers = (await world.person("ken")).phones["iphone"]!;
+    const headers = (await world.person("ken")).phones.iphone!;
     const wrong = world.edge.with({ ...headers, "CF-Access-Client-Secret": "0".repeat(64) });
     const answer = await wrong.send({ path: "/api/server/ping" });
     promise(

@@ -12,14 +12,14 @@ import { shellWord } from "../../../rehearsal/pi/secure-shell.ts";
 
 describe("the artifact cache", () => {
   let folder: string;
-  const before = process.env["OUCHI_REHEARSAL_CACHE"];
+  const before = process.env.OUCHI_REHEARSAL_CACHE;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "cache-"));
-    process.env["OUCHI_REHEARSAL_CACHE"] = folder;
+    process.env.OUCHI_REHEARSAL_CACHE = folder;
   });
   afterEach(async () => {
-    if (before === undefined) delete process.env["OUCHI_REHEARSAL_CACHE"];
-    else process.env["OUCHI_REHEARSAL_CACHE"] = before;
+    if (before === undefined) delete process.env.OUCHI_REHEARSAL_CACHE;
+    else process.env.OUCHI_REHEARSAL_CACHE = before;
     await rm(folder, { recursive: true });
   });
 
