@@ -1,12 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
-import { AccessGate } from "./cloudflare/access-gate.ts";
 import { productionApi, readAccount } from "./cloudflare/account.ts";
-import { Alerts } from "./cloudflare/alerts.ts";
-import { Hostname } from "./cloudflare/hostname.ts";
+import { Edge } from "./cloudflare/edge.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
-import { Tunnel } from "./cloudflare/tunnel.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
 import { plainBundles } from "./pi/bundles.ts";
 import { piConnection } from "./pi/connection.ts";
@@ -37,31 +34,22 @@ async function house() {
 
   const secrets = new ProtectedSecrets("secrets");
 
-  const gate = new AccessGate("gate", {
+  const edge = new Edge("edge", {
+    account,
     accountId,
+    domain,
     host,
     family,
     sessionDuration: settings.sessionDuration,
     tokenDuration: settings.tokenDuration,
-    oneTimePinId: account.oneTimePinId,
+    alertEmail: settings.alertEmail ?? family[0]!.email,
   });
-  const tunnel = new Tunnel("tunnel", {
-    accountId,
-    host,
-    teamName: account.teamName,
-    audience: gate.audience,
-  });
-  const alerts = new Alerts("alerts", {
-    accountId,
-    email: settings.alertEmail ?? family[0]!.email,
-  });
-
   const server = new HomeServer("pi", {
     connection,
     bundles,
     databasePassword: secrets.databasePassword,
     borgPassphrase: secrets.borgPassphrase,
-    tunnelToken: tunnel.connectorToken,
+    tunnelToken: edge.tunnel.connectorToken,
   });
   const photos = new PhotoServer(
     "photos",
@@ -76,18 +64,14 @@ async function house() {
 
   new Deployed("deployed", onThePi, { dependsOn: [server, photos] });
 
-  // Last to come and first to go: nothing answers at the name before gate, connector and storage template are there.
-  new Hostname(
-    "hostname",
-    { domain, host, target: tunnel.target },
-    { dependsOn: [gate, tunnel, alerts, server, photos] },
-  );
+  // Last to come and first to go: nothing answers at the name before connector and storage template are there too.
+  edge.publish([server, photos]);
 
   return {
     url,
     // For the address reservation in the router at home.
     pi: { macAddress: preflight.macAddress, addresses: preflight.addresses },
-    tokenExpiry: gate.expiry,
+    tokenExpiry: edge.gate.expiry,
     people: Object.fromEntries(
       family.map(({ name, email }) => [
         name,
@@ -95,7 +79,7 @@ async function house() {
           pulumi.all({
             email,
             firstPassword: photos.firstPasswords[name]!,
-            phones: gate.headers[name] ?? {},
+            phones: edge.gate.headers[name] ?? {},
           }),
         ),
       ]),
