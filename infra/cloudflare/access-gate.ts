@@ -112,6 +112,12 @@ export class AccessGate extends pulumi.ComponentResource {
         allowedIdps: [oneTimePin],
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
+        // Cloudflare's own defaults, said: after a refresh or an import the provider would send null for each.
+        autoRedirectToIdentity: false,
+        enableBindingCookie: false,
+        optionsPreflightBypass: false,
+        pathCookieAttribute: false,
+        skipInterstitial: false,
         // Off, until a real account has shown that a browser without a token still gets the sign-in page.
         serviceAuth401Redirect: false,
         policies: [
