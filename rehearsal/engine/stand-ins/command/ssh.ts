@@ -45,6 +45,8 @@ export async function runOverSsh(options: {
   const onAbort = () => client.destroy();
   options.signal.addEventListener("abort", onAbort);
   try {
+    // While it was dialling nobody listened.
+    if (options.signal.aborted) throw new Canceled("context canceled");
     return await run(client, options);
   } finally {
     options.signal.removeEventListener("abort", onAbort);
