@@ -6,6 +6,8 @@ export default defineConfig({
     exclude: ["test/long/**"],
     // Two cores, real servers and a virtual machine: files one after the other.
     fileParallelism: false,
+    // The pretend provider tries eleven times over three minutes, as the real one; here in seconds.
+    env: { OUCHI_REHEARSAL_HASTE: "0.02" },
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

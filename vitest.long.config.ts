@@ -1,9 +1,11 @@
 import { defineConfig } from "vitest/config";
 
-// The whole story, on the virtual Pi.
+// The whole story, on the virtual Pi, and what takes long besides.
 export default defineConfig({
   test: {
     include: ["test/long/**/*.test.ts"],
     fileParallelism: false,
+    // As in vitest.config.ts.
+    env: { OUCHI_REHEARSAL_HASTE: "0.02" },
   },
 });

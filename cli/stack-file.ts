@@ -5,20 +5,31 @@ import type { Settings } from "../infra/settings/schema.ts";
 import { parseSettings } from "../infra/settings/settings.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 
-/** Settings of a stack, read from its file in `folder` as the program will see them; secrets are left out. */
-export function readSettings(folder: string, stack: string, configFile?: string): Settings {
+/** The stack file's configuration as it stands: text, lists and objects by their keys. */
+function readStackConfig(
+  folder: string,
+  stack: string,
+  configFile?: string,
+): Record<string, unknown> {
   const file = configFile ?? join(folder, `Pulumi.${stack}.yaml`);
   if (!existsSync(file)) {
     throw new UserError(
       `There is no stack file "${file}". Copy Pulumi.prod.yaml and fill it in, or name another stack by --stack.`,
     );
   }
-  const { config = {} } = (parse(readFileSync(file, "utf8")) ?? {}) as {
+  const { config } = (parse(readFileSync(file, "utf8")) ?? {}) as {
     config?: Record<string, unknown>;
   };
+  return config ?? {};
+}
+
+/** Settings of a stack, read from its file in `folder` as the program will see them, but for secrets. */
+export function readSettings(folder: string, stack: string, configFile?: string): Settings {
+  const config = readStackConfig(folder, stack, configFile);
   const asPulumiHandsItOver = Object.entries(config).flatMap(([key, value]) => {
     if (typeof value === "object" && value !== null) {
-      return "secure" in value ? [] : [[key, JSON.stringify(value)]];
+      // Encrypted: that it is there is all that can be seen here.
+      return [[key, "secure" in value ? "[secret]" : JSON.stringify(value)]];
     }
     return [[key, String(value)]];
   });

@@ -3,7 +3,7 @@
  * what is there, so a run that was cut goes on where it ended.
  */
 import * as sdk from "@immich/sdk";
-import { type ImmichApi, explain } from "./api.ts";
+import { explain, type ImmichApi } from "./api.ts";
 import type { Connection } from "./connection.ts";
 import type { ResourceKind } from "./resource-kind.ts";
 import { UserError } from "./user-error.ts";

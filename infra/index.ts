@@ -1,7 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
-import { productionApi, readAccount } from "./cloudflare/account.ts";
+import { readAccount } from "./cloudflare/account.ts";
+import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
@@ -10,6 +11,7 @@ import { piConnection } from "./pi/connection.ts";
 import { contents } from "./pi/contents.ts";
 import { diskIdentities } from "./pi/disk-identities.ts";
 import { HomeServer } from "./pi/home-server.ts";
+import { program } from "./program.ts";
 import { parseSettings } from "./settings/settings.ts";
 import { UserError } from "./settings/user-error.ts";
 
@@ -25,8 +27,11 @@ async function house() {
   const onThePi = { connection, contents: contents(settings, bundles) };
 
   // Nothing is registered before both ends were found fit.
-  const account = await readAccount({ ...cloudflareApi(), accountId, domain, host });
-  for (const warning of expiryWarnings(account.serviceTokens, family, new Date())) {
+  const account = await readAccount({
+    ...cloudflareApi(),
+    ...{ accountId, domain, host },
+  });
+  for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);
   }
   const preflight = new Preflight("preflight", { ...onThePi, disks });
@@ -34,16 +39,7 @@ async function house() {
 
   const secrets = new ProtectedSecrets("secrets");
 
-  const edge = new Edge("edge", {
-    account,
-    accountId,
-    domain,
-    host,
-    family,
-    sessionDuration: settings.sessionDuration,
-    tokenDuration: settings.tokenDuration,
-    alertEmail: settings.alertEmail ?? family[0]!.email,
-  });
+  const edge = new Edge("edge", { account, host, settings });
   const server = new HomeServer("pi", {
     connection,
     bundles,
@@ -104,14 +100,4 @@ function settled(urn: pulumi.Output<string>): Promise<string> {
   return new Promise((resolve) => urn.apply(resolve));
 }
 
-export default async () => {
-  try {
-    return await house();
-  } catch (error) {
-    // A sentence for the owner, a stack for a fault. As a message: Node 20 takes half a minute and a
-    // gigabyte to print an error whose stack leads through Pulumi's source maps.
-    const message =
-      error instanceof UserError ? error.message : String((error as Error).stack ?? error);
-    throw Object.assign(new pulumi.RunError(message), { stack: "" });
-  }
-};
+export default program(house);

@@ -9,7 +9,7 @@ import { Clock } from "./clock.ts";
 import { ControlClient } from "./cloudflare/control-client.ts";
 import { startNtp } from "./cloudflare/ntp.ts";
 import { type PretendCloudflare, startCloudflare } from "./cloudflare/server.ts";
-import { EngineRun, type EngineName, type Ran } from "./engine-run.ts";
+import { type EngineName, EngineRun, type Ran } from "./engine-run.ts";
 import { buildImages, startRegistry } from "./pi/container-images.ts";
 import { startPackageCache } from "./pi/package-cache.ts";
 import { rehearsalKey, VirtualPi } from "./pi/virtual-pi.ts";

@@ -1,8 +1,10 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { Person, Phone } from "../settings/schema.ts";
-import { oneTimePinName } from "./account.ts";
-import { tokenName } from "./token-expiry.ts";
+import { UserError } from "../settings/user-error.ts";
+import type { Account } from "./account.ts";
+import { type Inventory, known } from "./inventory.ts";
+import { names } from "./names.ts";
 
 export interface AccessGateArgs {
   accountId: string;
@@ -14,8 +16,17 @@ export interface AccessGateArgs {
   sessionDuration: string;
   /** How long a phone's token lasts from when it is made, such as "8760h". */
   tokenDuration: string;
-  /** A one-time PIN of the account to use; one is made where it is undefined. */
-  oneTimePinId: string | undefined;
+  /** Sign-in with Google, beside the one-time PIN. */
+  google: GoogleClient | undefined;
+  /** The account's ways to sign in, as they are. */
+  identityProviders: Account["identityProviders"];
+  inventory: Inventory;
+}
+
+/** An OAuth client of Google's. */
+export interface GoogleClient {
+  id: string;
+  secret: pulumi.Input<string>;
 }
 
 /** The two headers that a phone sends with every request. */
@@ -35,81 +46,121 @@ export class AccessGate extends pulumi.ComponentResource {
   readonly headers: Record<string, Record<string, pulumi.Output<PhoneHeaders>>> = {};
   /** By "<person>-<phone>": when the token ends, ISO 8601 in UTC. */
   readonly expiry: Record<string, pulumi.Output<string>> = {};
+  readonly #name: string;
+  readonly #args: AccessGateArgs;
 
   constructor(name: string, args: AccessGateArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ouchi:cloudflare:AccessGate", name, {}, opts);
-    const { accountId, sessionDuration } = args;
-    const child = { parent: this };
+    this.#name = name;
+    this.#args = args;
+    const { family } = args;
 
-    const oneTimePin =
-      args.oneTimePinId ??
-      new cloudflare.ZeroTrustAccessIdentityProvider(
-        `${name}-one-time-pin`,
-        { accountId, name: oneTimePinName, type: "onetimepin", config: {} },
-        child,
-      ).id;
+    const signIns = [this.#oneTimePin(), ...(args.google ? [this.#google(args.google)] : [])];
+    const tokens = family.flatMap((person) =>
+      person.phones.map((phone) => this.#token(person, phone)),
+    );
+    const people = this.#policy("family", {
+      decision: "allow",
+      includes: family.map(({ email }) => ({ email: { email } })),
+    });
+    const policies = [{ id: people.id, precedence: precedence.family }];
+    // Cloudflare refuses a policy that includes nobody.
+    if (tokens.length > 0) {
+      const phones = this.#policy("phones", {
+        decision: "non_identity",
+        includes: tokens.map(({ id }) => ({ serviceToken: { tokenId: id } })),
+      });
+      policies.unshift({ id: phones.id, precedence: precedence.phones });
+    }
+    this.audience = this.#application(signIns, policies).aud;
+    this.registerOutputs({ audience: this.audience });
+  }
 
-    const tokens = args.family.flatMap((person) =>
-      person.phones.map((phone) => {
-        const key = `${person.name}-${phone.name}`;
-        const token = new cloudflare.ZeroTrustAccessServiceToken(
-          `${name}-token-${key}`,
-          {
-            accountId,
-            name: tokenName(person.name, phone.name),
-            duration: args.tokenDuration,
-            ...rotation(phone),
-          },
-          { ...child, additionalSecretOutputs: ["clientSecret"] },
-        );
-        this.headers[person.name] ??= {};
-        this.headers[person.name]![phone.name] = pulumi.secret(
-          pulumi.all([token.clientId, token.clientSecret]).apply(([id, secret]) => ({
-            "CF-Access-Client-Id": id,
-            "CF-Access-Client-Secret": secret,
-          })),
-        );
-        this.expiry[key] = token.expiresAt;
-        return token;
+  /** One that somebody else set up is used as it is; an account has one at most. */
+  #oneTimePin(): pulumi.Input<string> {
+    const { accountId, identityProviders, inventory } = this.#args;
+    const name = names.oneTimePin(pulumi.getStack());
+    const existing = identityProviders.find(
+      (each) => each.type === "onetimepin" && each.name !== name,
+    );
+    if (existing) return existing.id;
+    return new cloudflare.ZeroTrustAccessIdentityProvider(
+      `${this.#name}-one-time-pin`,
+      { accountId, name, type: "onetimepin", config: {} },
+      inventory.options(this, { kind: "identity provider", name }),
+    ).id;
+  }
+
+  #google({ id, secret }: GoogleClient): pulumi.Input<string> {
+    const { accountId, host, inventory } = this.#args;
+    const name = names.google(host);
+    return new cloudflare.ZeroTrustAccessIdentityProvider(
+      `${this.#name}-google`,
+      { accountId, name, type: "google", config: { clientId: id, clientSecret: secret } },
+      inventory.options(this, { kind: "identity provider", name }),
+    ).id;
+  }
+
+  #token(person: Person, phone: Phone): cloudflare.ZeroTrustAccessServiceToken {
+    const { accountId, host, tokenDuration, inventory } = this.#args;
+    const key = `${person.name}-${phone.name}`;
+    const item = {
+      kind: "service token",
+      name: names.serviceToken(person.name, phone.name, host),
+    } as const;
+    const token = new cloudflare.ZeroTrustAccessServiceToken(
+      `${this.#name}-token-${key}`,
+      { accountId, name: item.name, duration: tokenDuration, ...rotation(phone) },
+      inventory.options(this, item, {
+        additionalSecretOutputs: ["clientSecret"],
+        hooks: { afterUpdate: [(update) => refuseLostSecret(person, phone, update)] },
       }),
     );
-
-    // Cloudflare refuses a policy that includes nobody.
-    const phones = tokens.length
-      ? new cloudflare.ZeroTrustAccessPolicy(
-          `${name}-policy-phones`,
-          {
-            accountId,
-            name: `ouchi-photos phones (${args.host})`,
-            decision: "non_identity",
-            includes: tokens.map((token) => ({ serviceToken: { tokenId: token.id } })),
-            sessionDuration,
-          },
-          child,
-        )
-      : undefined;
-
-    const family = new cloudflare.ZeroTrustAccessPolicy(
-      `${name}-policy-family`,
-      {
-        accountId,
-        name: `ouchi-photos family (${args.host})`,
-        decision: "allow",
-        includes: args.family.map(({ email }) => ({ email: { email } })),
-        sessionDuration,
-      },
-      child,
+    inventory.keepOnly(item, token);
+    this.headers[person.name] ??= {};
+    this.headers[person.name]![phone.name] = pulumi.secret(
+      pulumi.all([token.clientId, token.clientSecret]).apply(([id, secret]) => ({
+        "CF-Access-Client-Id": id,
+        "CF-Access-Client-Secret": secret,
+      })),
     );
+    this.expiry[key] = token.expiresAt;
+    return token;
+  }
 
-    const application = new cloudflare.ZeroTrustAccessApplication(
-      `${name}-application`,
+  #policy(
+    role: "phones" | "family",
+    args: Pick<cloudflare.ZeroTrustAccessPolicyArgs, "decision" | "includes">,
+  ): cloudflare.ZeroTrustAccessPolicy {
+    const { accountId, host, sessionDuration, inventory } = this.#args;
+    const item = {
+      kind: "policy",
+      name: names.policy(role, host),
+    } as const;
+    const policy = new cloudflare.ZeroTrustAccessPolicy(
+      `${this.#name}-policy-${role}`,
+      { accountId, name: item.name, sessionDuration, ...args },
+      inventory.options(this, item),
+    );
+    inventory.keepOnly(item, policy);
+    return policy;
+  }
+
+  #application(
+    allowedIdps: pulumi.Input<string>[],
+    policies: { id: pulumi.Input<string>; precedence: number }[],
+  ): cloudflare.ZeroTrustAccessApplication {
+    const { accountId, host, sessionDuration, inventory } = this.#args;
+    const name = names.application(host);
+    return new cloudflare.ZeroTrustAccessApplication(
+      `${this.#name}-application`,
       {
         accountId,
-        name: `ouchi-photos (${args.host})`,
+        name,
         type: "self_hosted",
-        domain: args.host,
+        domain: host,
         sessionDuration,
-        allowedIdps: [oneTimePin],
+        allowedIdps,
         appLauncherVisible: false,
         httpOnlyCookieAttribute: true,
         // Cloudflare's own defaults, said: after a refresh or an import the provider would send null for each.
@@ -120,16 +171,15 @@ export class AccessGate extends pulumi.ComponentResource {
         skipInterstitial: false,
         // Off, until a real account has shown that a browser without a token still gets the sign-in page.
         serviceAuth401Redirect: false,
-        policies: [
-          ...(phones ? [{ id: phones.id, precedence: precedence.phones }] : []),
-          { id: family.id, precedence: precedence.family },
-        ],
+        policies,
       },
-      child,
+      inventory.options(
+        this,
+        { kind: "application", name },
+        // Another host gets a gate of its own; the old one stays until the old name has gone.
+        { replaceOnChanges: ["domain"] },
+      ),
     );
-
-    this.audience = application.aud;
-    this.registerOutputs({ audience: this.audience });
   }
 }
 
@@ -138,4 +188,20 @@ function rotation({ secretVersion, overlapUntil }: Phone) {
   return overlapUntil === undefined
     ? {}
     : { clientSecretVersion: secretVersion, previousClientSecretExpiresAt: overlapUntil };
+}
+
+/**
+ * Cloudflare shows a new secret once, in the reply to the rotation. Where that reply was lost, the provider tries
+ * again, is told of no secret, and keeps the old one for the new.
+ */
+async function refuseLostSecret(
+  person: Person,
+  phone: Phone,
+  { oldInputs, newInputs, oldOutputs, newOutputs }: pulumi.ResourceHookArgs,
+): Promise<void> {
+  if (oldInputs?.clientSecretVersion === newInputs?.clientSecretVersion) return;
+  if ((await known(oldOutputs?.clientSecret)) !== (await known(newOutputs?.clientSecret))) return;
+  throw new UserError(
+    `The new secret of ${person.name}'s ${phone.name} was lost on the way from Cloudflare. Raise its secretVersion once more, to ${phone.secretVersion + 1}, and run this again; until then the phone gets in with its old secret, up to overlapUntil.`,
+  );
 }

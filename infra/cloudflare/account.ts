@@ -1,11 +1,8 @@
 import { UserError } from "../settings/user-error.ts";
+import { type Answer, CloudflareApi, type CloudflareApiArgs, reasons } from "./api.ts";
+import { permissions } from "./permissions.ts";
 
-export const productionApi = "https://api.cloudflare.com/client/v4";
-
-export interface AccountArgs {
-  /** Base URL of Cloudflare's API v4, without a slash at the end. */
-  baseUrl: string;
-  apiToken: string;
+export interface AccountArgs extends CloudflareApiArgs {
   accountId: string;
   /** The zone's name, such as yamada.jp. */
   domain: string;
@@ -15,88 +12,100 @@ export interface AccountArgs {
 
 /** What the program reads at Cloudflare before it changes anything there. */
 export interface Account {
+  api: CloudflareApi;
+  accountId: string;
+  zoneId: string;
   /** `<teamName>.cloudflareaccess.com` is where people sign in. */
   teamName: string;
-  /** A one-time PIN that somebody else set up; undefined where the kit makes, or made, its own. */
-  oneTimePinId: string | undefined;
-  /** Every service token of the account. */
+  identityProviders: (Named & { type: string })[];
   serviceTokens: ServiceToken[];
+  policies: Policy[];
+  tunnels: Tunnel[];
+  alerts: Named[];
+  /** Of the host's name. */
+  records: DnsRecord[];
 }
 
-export interface ServiceToken {
+/** A thing at Cloudflare, as its API lists it. */
+export interface Named {
+  id: string;
   name: string;
-  /** ISO 8601 in UTC. */
-  expiresAt: string;
 }
 
-/** The name tells the kit's own one-time PIN from one that was there before. */
-export const oneTimePinName = "ouchi-photos one-time PIN";
+export interface ServiceToken extends Named {
+  /** ISO 8601 in UTC; missing where the token never ends. */
+  expires_at?: string;
+  last_seen_at?: string | null;
+}
 
-/** Tells the kit's own record from one that was there before. */
-export const recordComment = "ouchi-photos";
+export interface Policy extends Named {
+  include: { service_token?: { token_id: string } }[];
+  app_count: number;
+}
 
-interface DnsRecord {
+export interface Tunnel extends Named {
+  status: string;
+  /** When a connector was there last. */
+  conns_active_at: string | null;
+}
+
+export interface DnsRecord extends Named {
   type: string;
   content: string;
   comment: string | null;
 }
 
-interface Envelope<T> {
-  success: boolean;
-  errors?: { code: number; message: string }[];
-  result: T;
-}
-
-const tries = 4;
+/** Tells the kit's own record from one that was there before. */
+export const recordComment = "ouchi-photos";
 
 /**
- * Verifies the API token and reads, once for each permission, what the kit will need.
+ * Reads, once for each permission, what the kit will need. Where a reading is refused, the API token itself is verified.
  *
  * @throws {UserError} when Cloudflare refuses the token, a permission is missing, there is no zone or Zero Trust organization,
  *   or the host's name already leads elsewhere.
  */
 export async function readAccount(args: AccountArgs): Promise<Account> {
-  await verifyToken(args);
-  const account = `/accounts/${args.accountId}`;
-  const zones = await read<{ id: string }[]>(
-    args,
-    `/zones?name=${encodeURIComponent(args.domain)}`,
-    "Zone Read",
+  const { accountId, domain, host } = args;
+  const api = new CloudflareApi(args);
+  const read = async <T>(path: string, permission: string): Promise<T> => {
+    const answer = await get<T>(api, path);
+    if (answer.status === 401 || answer.status === 403) await verifyToken(api, accountId);
+    return resultOf(path, permission, answer);
+  };
+  const account = `/accounts/${accountId}`;
+  // First and alone: a token that does not work is then said once.
+  const [zone] = await read<{ id: string }[]>(
+    `/zones?name=${encodeURIComponent(domain)}`,
+    permissions.zone,
   );
-  const zone = zones[0];
   if (!zone) {
     throw new UserError(
-      `Cloudflare knows no zone "${args.domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
+      `Cloudflare knows no zone "${domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
     );
   }
-  const [organization, identityProviders, records, tokens] = await Promise.all([
-    readOrganization(args),
-    read<{ id: string; type: string; name: string }[]>(
-      args,
-      `${account}/access/identity_providers`,
-      "Access: Organizations, Identity Providers, and Groups Edit",
-    ),
-    read<DnsRecord[]>(
-      args,
-      `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(args.host)}`,
-      "DNS Edit",
-    ),
-    read<{ name: string; expires_at: string }[]>(
-      args,
-      `${account}/access/service_tokens?per_page=50`,
-      "Access: Service Tokens Edit",
-    ),
-    read(args, `${account}/cfd_tunnel?per_page=1`, "Cloudflare Tunnel Edit"),
-    read(args, `${account}/access/apps?per_page=1`, "Access: Apps and Policies Edit"),
-    read(args, `${account}/alerting/v3/policies`, "Notifications Edit"),
-  ]);
-  refuseForeignRecord(args.host, records);
+  const [teamName, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
+    await Promise.all([
+      readTeamName(api, accountId),
+      read<Account["identityProviders"]>(
+        `${account}/access/identity_providers?per_page=100`,
+        permissions.organization,
+      ),
+      read<DnsRecord[]>(
+        `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(host)}`,
+        permissions.record,
+      ),
+      read<ServiceToken[]>(
+        `${account}/access/service_tokens?per_page=100`,
+        permissions.serviceToken,
+      ),
+      read<Tunnel[]>(`${account}/cfd_tunnel?is_deleted=false&per_page=100`, permissions.tunnel),
+      read<Policy[]>(`${account}/access/policies?per_page=100`, permissions.access),
+      read<Named[]>(`${account}/alerting/v3/policies`, permissions.alert),
+    ]);
+  refuseForeignRecord(host, records);
   return {
-    serviceTokens: tokens.map(({ name, expires_at }) => ({ name, expiresAt: expires_at })),
-    teamName: organization.auth_domain.split(".")[0]!,
-    oneTimePinId: identityProviders.find(
-      ({ type, name }) => type === "onetimepin" && name !== oneTimePinName,
-    )?.id,
+    ...{ api, accountId, zoneId: zone.id, teamName },
+    ...{ identityProviders, serviceTokens, policies, tunnels, alerts, records },
   };
 }
 
@@ -108,10 +117,10 @@ function refuseForeignRecord(host: string, records: DnsRecord[]): void {
   );
 }
 
-async function verifyToken(args: AccountArgs): Promise<void> {
+async function verifyToken(api: CloudflareApi, accountId: string): Promise<void> {
   // A user-owned and an account-owned token are each verified at their own address.
-  for (const path of ["/user/tokens/verify", `/accounts/${args.accountId}/tokens/verify`]) {
-    const { status, body } = await get<{ status: string }>(args, path);
+  for (const path of ["/user/tokens/verify", `/accounts/${accountId}/tokens/verify`]) {
+    const { status, body } = await get<{ status: string }>(api, path);
     if (status === 200 && body?.success && body.result.status === "active") return;
   }
   throw new UserError(
@@ -119,74 +128,36 @@ async function verifyToken(args: AccountArgs): Promise<void> {
   );
 }
 
-async function readOrganization(args: AccountArgs): Promise<{ auth_domain: string }> {
-  const path = `/accounts/${args.accountId}/access/organizations`;
-  const { status, body } = await get<{ auth_domain: string } | null>(args, path);
-  if (status === 404 || (status === 200 && !body?.result?.auth_domain)) {
+async function readTeamName(api: CloudflareApi, accountId: string): Promise<string> {
+  const path = `/accounts/${accountId}/access/organizations`;
+  const answer = await get<{ auth_domain: string } | null>(api, path);
+  const { status, body } = answer;
+  if (status === 404 || (status === 200 && body?.success && !body.result?.auth_domain)) {
     throw new UserError(
-      `The Cloudflare account ${args.accountId} has no Zero Trust organization yet. Open https://one.dash.cloudflare.com once, choose a team name and the free plan, then run this again. Nothing was changed.`,
+      `The Cloudflare account ${accountId} has no Zero Trust organization yet. Open https://one.dash.cloudflare.com once, choose a team name and the free plan, then run this again. Nothing was changed.`,
     );
   }
-  return expectResult(
-    path,
-    "Access: Organizations, Identity Providers, and Groups Edit",
-    status,
-    body,
-  ) as { auth_domain: string };
+  return resultOf(path, permissions.organization, answer)!.auth_domain.split(".")[0]!;
 }
 
-async function read<T>(args: AccountArgs, path: string, permission: string): Promise<T> {
-  const { status, body } = await get<T>(args, path);
-  return expectResult(path, permission, status, body);
-}
-
-function expectResult<T>(
-  path: string,
-  permission: string,
-  status: number,
-  body: Envelope<T> | undefined,
-): T {
+function resultOf<T>(path: string, permission: string, { status, body }: Answer<T>): T {
   if (status === 200 && body?.success) return body.result;
-  const reasons = (body?.errors ?? [])
-    .map(({ code, message }) => `${message} (${code})`)
-    .join("; ");
+  const words = reasons(body);
   if (status === 401 || status === 403) {
     throw new UserError(
-      `The API token in cloudflare:apiToken lacks the permission "${permission}", or the account or zone in its resources: Cloudflare answered ${status} to GET ${path}${reasons ? `: ${reasons}` : ""}. Add it to the token in Cloudflare's dashboard. Nothing was changed.`,
+      `The API token in cloudflare:apiToken lacks the permission "${permission}", or the account or zone in its resources: Cloudflare answered ${status} to GET ${path}${words ? `: ${words}` : ""}. Add it to the token in Cloudflare's dashboard. Nothing was changed.`,
     );
   }
   throw new UserError(
-    `Cloudflare could not answer GET ${path}: status ${status}${reasons ? `, ${reasons}` : ""}. Check the setting accountId, or try again in some minutes. Nothing was changed.`,
+    `Cloudflare could not answer GET ${path}: status ${status}${words ? `, ${words}` : ""}. Check the setting accountId, or try again in some minutes. Nothing was changed.`,
   );
 }
 
-async function get<T>(
-  { baseUrl, apiToken }: AccountArgs,
-  path: string,
-): Promise<{ status: number; body: Envelope<T> | undefined }> {
-  for (let attempt = 1; ; attempt++) {
-    let response: Response | undefined;
-    let cause = "";
-    try {
-      response = await fetch(baseUrl + path, {
-        headers: { authorization: `Bearer ${apiToken}` },
-        signal: AbortSignal.timeout(30_000),
-      });
-    } catch (error) {
-      cause = String((error as Error).cause ?? (error as Error).message);
-    }
-    const passing = !response || response.status === 429 || response.status >= 500;
-    if (!passing) {
-      const body = (await response!.json().catch(() => undefined)) as Envelope<T> | undefined;
-      return { status: response!.status, body };
-    }
-    if (attempt === tries) {
-      throw new UserError(
-        `Cloudflare's API could not be reached: GET ${path} ${response ? `answered ${response.status}` : `failed, ${cause}`}, ${tries} times. Check the laptop's network, or try again in some minutes. Nothing was changed.`,
-      );
-    }
-    const retryAfter = Number(response?.headers.get("retry-after") ?? Number.NaN);
-    const seconds = Number.isFinite(retryAfter) ? Math.min(retryAfter, 60) : 2 ** attempt / 2;
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+async function get<T>(api: CloudflareApi, path: string): Promise<Answer<T>> {
+  try {
+    return await api.get<T>(path);
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(`${error.message} Nothing was changed.`);
+    throw error;
   }
 }

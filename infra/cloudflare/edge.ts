@@ -1,25 +1,17 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Person } from "../settings/schema.ts";
+import type { Settings } from "../settings/schema.ts";
 import { AccessGate } from "./access-gate.ts";
 import type { Account } from "./account.ts";
 import { Alerts } from "./alerts.ts";
 import { Hostname } from "./hostname.ts";
+import { Inventory } from "./inventory.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export interface EdgeArgs {
   account: Account;
-  accountId: string;
-  /** The zone's name, such as yamada.jp. */
-  domain: string;
   /** The whole name, such as photos.yamada.jp. */
   host: string;
-  family: Person[];
-  /** How long a sign-in lasts, such as "730h". */
-  sessionDuration: string;
-  /** How long a phone's token lasts from when it is made, such as "8760h". */
-  tokenDuration: string;
-  /** Who gets Cloudflare's alerts. */
-  alertEmail: string;
+  settings: Settings;
 }
 
 /** All that is at Cloudflare. The host's name comes last, by `publish`: until then nothing leads here. */
@@ -28,39 +20,59 @@ export class Edge extends pulumi.ComponentResource {
   readonly tunnel: Tunnel;
   readonly alerts: Alerts;
   readonly #args: EdgeArgs;
+  readonly #inventory: Inventory;
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ouchi:cloudflare:Edge", name, {}, opts);
     this.#args = args;
-    const { account, accountId, host, family, sessionDuration, tokenDuration } = args;
+    this.#inventory = new Inventory(args.account);
+    const { account, host, settings } = args;
+    const { accountId, family, googleClientId, googleClientSecret } = settings;
+    const common = { accountId, host, inventory: this.#inventory };
     const child = { parent: this };
     this.gate = new AccessGate(
       "gate",
       {
-        accountId,
-        host,
+        ...common,
         family,
-        sessionDuration,
-        tokenDuration,
-        oneTimePinId: account.oneTimePinId,
+        sessionDuration: settings.sessionDuration,
+        tokenDuration: settings.tokenDuration,
+        identityProviders: account.identityProviders,
+        google:
+          googleClientId && googleClientSecret
+            ? { id: googleClientId, secret: pulumi.secret(googleClientSecret) }
+            : undefined,
       },
       child,
     );
     this.tunnel = new Tunnel(
       "tunnel",
-      { accountId, host, teamName: account.teamName, audience: this.gate.audience },
+      {
+        ...common,
+        teamName: account.teamName,
+        audience: this.gate.audience,
+      },
       child,
     );
-    this.alerts = new Alerts("alerts", { accountId, email: args.alertEmail }, child);
+    this.alerts = new Alerts(
+      "alerts",
+      { ...common, email: settings.alertEmail ?? family[0]!.email },
+      child,
+    );
     this.registerOutputs();
   }
 
   /** Opens the house: made after gate, tunnel and all of `dependsOn`, and removed before any of them. */
   publish(dependsOn: pulumi.Resource[]): Hostname {
-    const { domain, host } = this.#args;
+    const { account, host, settings } = this.#args;
     return new Hostname(
       "hostname",
-      { domain, host, target: this.tunnel.target },
+      {
+        zoneId: account.zoneId,
+        host,
+        target: this.tunnel.target,
+        inventory: this.#inventory,
+      },
       { parent: this, dependsOn: [this.gate, this.tunnel, this.alerts, ...dependsOn] },
     );
   }

@@ -1,14 +1,15 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { recordComment } from "./account.ts";
+import type { Inventory } from "./inventory.ts";
 
 export interface HostnameArgs {
-  /** The zone's name, such as yamada.jp. */
-  domain: string;
+  zoneId: string;
   /** The whole name, such as photos.yamada.jp. */
   host: string;
   /** What the record points to: `<tunnel id>.cfargotunnel.com`. */
   target: pulumi.Input<string>;
+  inventory: Inventory;
 }
 
 /**
@@ -16,26 +17,27 @@ export interface HostnameArgs {
  * must name the gate and the connector.
  */
 export class Hostname extends pulumi.ComponentResource {
-  readonly url: pulumi.Output<string>;
-
   constructor(name: string, args: HostnameArgs, opts: pulumi.ComponentResourceOptions) {
     super("ouchi:cloudflare:Hostname", name, {}, opts);
-    const zone = cloudflare.getZoneOutput({ filter: { name: args.domain } }, { parent: this });
-    const record = new cloudflare.DnsRecord(
+    const { zoneId, host, target, inventory } = args;
+    new cloudflare.DnsRecord(
       `${name}-record`,
       {
-        zoneId: zone.zoneId,
-        name: args.host,
+        zoneId,
+        name: host,
         type: "CNAME",
-        content: args.target,
+        content: target,
         proxied: true,
         // 1 is "automatic", the only value that a proxied record takes.
         ttl: 1,
         comment: recordComment,
       },
-      { parent: this, dependsOn: opts.dependsOn },
+      inventory.options(
+        this,
+        { kind: "record", name: host },
+        { dependsOn: opts.dependsOn ?? [], replaceOnChanges: ["name"] },
+      ),
     );
-    this.url = pulumi.interpolate`https://${record.name}`;
-    this.registerOutputs({ url: this.url });
+    this.registerOutputs();
   }
 }

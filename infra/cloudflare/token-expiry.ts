@@ -1,23 +1,24 @@
 import type { Person } from "../settings/schema.ts";
 import type { ServiceToken } from "./account.ts";
-
-/** The name of a phone's service token at Cloudflare. */
-export function tokenName(person: string, phone: string): string {
-  return `ouchi-photos ${person} ${phone}`;
-}
+import { names } from "./names.ts";
 
 const day = 24 * 60 * 60 * 1000;
 const noticeDays = 60;
 
 /** A sentence for each phone of the family whose token has ended, or ends within 60 days. */
-export function expiryWarnings(tokens: ServiceToken[], family: Person[], now: Date): string[] {
+export function expiryWarnings(
+  tokens: Pick<ServiceToken, "name" | "expires_at">[],
+  host: string,
+  family: Person[],
+  now: Date,
+): string[] {
   return family.flatMap(({ name, phones }) =>
     phones.flatMap((phone) => {
-      const token = tokens.find((each) => each.name === tokenName(name, phone.name));
-      if (!token) return [];
-      const left = Math.floor((Date.parse(token.expiresAt) - now.getTime()) / day);
+      const token = tokens.find((each) => each.name === names.serviceToken(name, phone.name, host));
+      if (!token?.expires_at) return [];
+      const left = Math.floor((Date.parse(token.expires_at) - now.getTime()) / day);
       if (left > noticeDays) return [];
-      const when = token.expiresAt.slice(0, 10);
+      const when = token.expires_at.slice(0, 10);
       const ends = left < 0 ? `ended on ${when}, and the phone is locked out` : `ends on ${when}`;
       return [
         `The token of ${name}'s ${phone.name} ${ends}. Lengthen it at Cloudflare: Zero Trust → Access → Service auth → Service Tokens → Refresh; the phone's headers stay as they are.`,

@@ -1,7 +1,11 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
+import { failure } from "../program.ts";
+import { UserError } from "../settings/user-error.ts";
 import { ingressRules } from "./ingress-rules.ts";
+import type { Inventory } from "./inventory.ts";
+import { names } from "./names.ts";
 
 export interface TunnelArgs {
   accountId: string;
@@ -11,6 +15,7 @@ export interface TunnelArgs {
   teamName: string;
   /** Audience tag of the Access application in front. */
   audience: pulumi.Input<string>;
+  inventory: Inventory;
 }
 
 /** The named tunnel from Cloudflare to the Pi, with its ingress kept at Cloudflare. */
@@ -22,29 +27,30 @@ export class Tunnel extends pulumi.ComponentResource {
 
   constructor(name: string, args: TunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("ouchi:cloudflare:Tunnel", name, {}, opts);
-    const { accountId } = args;
+    const { accountId, host, inventory } = args;
     const child = { parent: this };
 
     const secret = new random.RandomBytes(`${name}-secret`, { length: 32 }, child);
+    const item = { kind: "tunnel", name: names.tunnel(host) } as const;
     const tunnel = new cloudflare.ZeroTrustTunnelCloudflared(
       `${name}-tunnel`,
       {
         accountId,
-        name: `ouchi-photos (${args.host})`,
+        name: item.name,
         // The provider's default, local, would be a replacement later.
         configSrc: "cloudflare",
         tunnelSecret: secret.base64,
       },
-      child,
+      inventory.options(this, item),
     );
     const ingress = new cloudflare.ZeroTrustTunnelCloudflaredConfig(
       `${name}-ingress`,
       {
         accountId,
         tunnelId: tunnel.id,
-        config: { ingresses: ingressRules(args.host, args.teamName, args.audience) },
+        config: { ingresses: ingressRules(host, args.teamName, args.audience) },
       },
-      child,
+      inventory.options(this, { kind: "ingress", name: item.name }),
     );
 
     this.target = pulumi.interpolate`${tunnel.id}.cfargotunnel.com`;
@@ -52,11 +58,23 @@ export class Tunnel extends pulumi.ComponentResource {
     this.connectorToken = pulumi.secret(
       pulumi
         .all([tunnel.id, ingress.id])
-        .apply(([tunnelId]) =>
-          cloudflare.getZeroTrustTunnelCloudflaredToken({ accountId, tunnelId }, child),
-        )
-        .apply(({ token }) => token),
+        .apply(([tunnelId]) => readConnectorToken(accountId, tunnelId, child)),
     );
     this.registerOutputs({ target: this.target });
   }
+}
+
+async function readConnectorToken(
+  accountId: string,
+  tunnelId: string,
+  options: pulumi.InvokeOptions,
+): Promise<string> {
+  const reading = cloudflare.getZeroTrustTunnelCloudflaredToken({ accountId, tunnelId }, options);
+  const { token } = await reading.catch((error: Error) => {
+    throw failure(new UserError(`The tunnel's token could not be read: ${error.message}`));
+  });
+  if (token) return token;
+  throw failure(
+    new UserError("Cloudflare answered, but did not tell the tunnel's token. Run this again."),
+  );
 }

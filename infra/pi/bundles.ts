@@ -9,9 +9,9 @@ import {
   systemBundle,
   tunnelBundle,
 } from "../../pi/bundles.ts";
+import { repository } from "../settings/repository.ts";
 import type { Settings } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
-import { repository } from "../settings/repository.ts";
 import { diskIdentities } from "./disk-identities.ts";
 import type { PlainBundles } from "./home-server.ts";
 

@@ -390,10 +390,25 @@ export const settingsSchema = z
       .default("730h"),
     /** How long a phone's token lasts from when it is made. @default 8760h */
     tokenDuration: hours("give how long a phone's token lasts").default("8760h"),
+    /** Client id of the OAuth client with which people sign in by Google, too. @default the mailed code alone */
+    googleClientId: text("give the client id of Google's OAuth client").optional(),
+    /** The secret that belongs to it; a secret of the stack. */
+    googleClientSecret: text("give the client secret of Google's OAuth client").optional(),
     /** The lock file of the container images. @default compose/images.lock.json */
     imagesLock: text("give the path of a lock file of images").default("compose/images.lock.json"),
   })
-  .superRefine(({ domain, family }, context) => {
+  .superRefine(({ domain, family, googleClientId, googleClientSecret }, context) => {
+    if ((googleClientId === undefined) !== (googleClientSecret === undefined)) {
+      const [missing, given] =
+        googleClientId === undefined
+          ? ["googleClientId", "googleClientSecret"]
+          : ["googleClientSecret", "googleClientId"];
+      context.addIssue({
+        code: "custom",
+        path: [missing],
+        message: `is missing, and ${given} is given: Google's sign-in needs both (pulumi config set --secret ouchi-photos:googleClientSecret), or neither`,
+      });
+    }
     family.forEach((each, index) => {
       if (each.email === `admin@${domain}`) {
         context.addIssue({

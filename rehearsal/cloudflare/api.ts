@@ -1,12 +1,12 @@
 /** Cloudflare's API v4, as far as the kit uses it; everything else is refused by name. */
-import { Hono } from "hono";
-import type { Context } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
+
 import type { HttpBindings } from "@hono/node-server";
+import type { Context } from "hono";
+import { Hono } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
 import { ApiError, refuse } from "./errors.ts";
 import type { Faults } from "./faults.ts";
-import { tokenStatus, tokens } from "./routes/tokens.ts";
 import { permits } from "./permissions.ts";
 import type { Reply, Route } from "./route.ts";
 import { accessApplications } from "./routes/access-applications.ts";
@@ -16,6 +16,7 @@ import { dnsRecords } from "./routes/dns-records.ts";
 import { identityProviders } from "./routes/identity-providers.ts";
 import { organizations } from "./routes/organizations.ts";
 import { serviceTokens } from "./routes/service-tokens.ts";
+import { tokenStatus, tokens } from "./routes/tokens.ts";
 import { tunnels } from "./routes/tunnels.ts";
 import { zones } from "./routes/zones.ts";
 import type { ApiToken, CloudflareState } from "./state.ts";

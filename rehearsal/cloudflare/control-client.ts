@@ -1,5 +1,5 @@
-import type { LoggedCall } from "./api.ts";
 import type { z } from "zod";
+import type { LoggedCall } from "./api.ts";
 import type { ThroughTunnel, TunnelRequest } from "./control.ts";
 import type { Decision } from "./decisions.ts";
 import type { faultSchema } from "./faults.ts";

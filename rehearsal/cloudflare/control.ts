@@ -11,6 +11,7 @@ import type { LoggedCall } from "./api.ts";
 import type { Decisions } from "./decisions.ts";
 import { durationMs } from "./duration.ts";
 import { type Faults, faultSchema } from "./faults.ts";
+import { houseBookPage } from "./house-book-page.ts";
 import { hexId } from "./ids.ts";
 import { isPermission, type Permission } from "./permissions.ts";
 import type { CloudflareState } from "./state.ts";
@@ -65,6 +66,7 @@ const apiTokenBody = z.strictObject({
 export function createControl({ state, faults, calls, decisions, tunnels }: ControlOptions): Hono {
   const app = new Hono();
 
+  app.get("/", (context) => context.html(houseBookPage(state, decisions.list)));
   app.get("/state", (context) => {
     // The keys that sign people in are nobody's business.
     const { signingKeys: _, ...rest } = state.data;

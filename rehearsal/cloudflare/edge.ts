@@ -1,7 +1,7 @@
 /** The edge: HTTPS for every host with a proxied record, Access in front, the tunnel behind. */
 import { randomBytes } from "node:crypto";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { IncomingHttpHeaders } from "node:http2";
-import { type IncomingMessage, STATUS_CODES, type ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { Duplex } from "node:stream";
 import {

@@ -4,8 +4,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import {
   type ConfigurationApplied,
   type ConfigurationUpdate,
-  type Register,
   onFirstLine,
+  type Register,
   type Registered,
   upgradeHeader,
   upgrades,

@@ -1,12 +1,12 @@
 import {
-  Agent as HttpAgent,
   type ClientRequest,
-  type IncomingMessage,
+  Agent as HttpAgent,
   request as httpRequest,
+  type IncomingMessage,
   type RequestOptions,
 } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import type { IngressRule } from "./ingress.ts";
 import {

@@ -2,6 +2,7 @@
 // preview only told. The order of work is Pulumi's: check, diff, step; deletions last, dependents first.
 import { randomUUID } from "node:crypto";
 import { EngineError } from "./engine-error.ts";
+import { type HookNames, type HookRequest, Hooks, noHooks } from "./hooks.ts";
 import { covers, parsePath, valueAt, withValueAt } from "./property-path.ts";
 import { type Diff, type LaunchOptions, Provider, ResourceInitFailed } from "./provider.ts";
 import type { Diagnostic, Operation, Step } from "./result.ts";
@@ -62,6 +63,7 @@ export interface Goal {
   replaceOnChanges: string[];
   additionalSecretOutputs: string[];
   aliases: AliasSpec[];
+  hooks?: HookNames;
 }
 
 export interface DeploymentOptions {
@@ -83,10 +85,13 @@ export class Stopped extends Error {
 }
 
 const parallelSteps = 8;
+const mostRetries = 100;
 
 export class Deployment {
   readonly steps: Step[] = [];
   readonly diagnostics: Diagnostic[] = [];
+  /** The program's own functions, called around its resources' steps. */
+  readonly hooks = new Hooks((severity, message, urn) => this.log(severity, message, urn));
   failed = false;
   /** Settles when no further step will start. */
   readonly whenStopped: Promise<void>;
@@ -155,6 +160,7 @@ export class Deployment {
   }
 
   async close(): Promise<void> {
+    this.hooks.close();
     for (const provider of await Promise.allSettled(this.#launched)) {
       if (provider.status === "fulfilled") provider.value.close();
     }
@@ -447,9 +453,20 @@ export class Deployment {
     ) => {
       const state = { ...this.#stateOf(goal, urn, checked.inputs), provider: reference };
       await this.#perform("creating", state, async () => {
-        const made = await provider.create(identity, checked.inputs, this.dryRun);
+        const asked = { newInputs: checked.inputs };
+        await this.#hook("before", "Create", goal, urn, "", asked);
+        const made = await this.#tryWithErrorHooks("create", goal, urn, "", asked, () =>
+          provider.create(identity, checked.inputs, this.dryRun),
+        );
+        if (!this.dryRun && !made.id) {
+          throw new EngineError("provider did not return an ID from Create");
+        }
         if (made.id !== undefined) state.id = made.id;
         state.outputs = markSecret(made.outputs, goal.additionalSecretOutputs);
+        await this.#hook("after", "Create", goal, urn, state.id ?? "", {
+          ...asked,
+          newOutputs: state.outputs,
+        });
       });
       if (oldGoes === "later") {
         // It stays in the file, marked, until its deletion at the end has succeeded.
@@ -500,19 +517,80 @@ export class Deployment {
       "updating",
       state,
       async () => {
-        const outputs = await provider.update(
-          { ...identity, id: old.id! },
-          old,
-          checked.inputs,
-          goal.ignoreChanges,
-          this.dryRun,
+        const before = old;
+        const asked = {
+          newInputs: checked.inputs,
+          oldInputs: before.inputs,
+          oldOutputs: before.outputs,
+        };
+        await this.#hook("before", "Update", goal, urn, before.id!, asked);
+        const outputs = await this.#tryWithErrorHooks("update", goal, urn, before.id!, asked, () =>
+          provider.update(
+            { ...identity, id: before.id! },
+            before,
+            checked.inputs,
+            goal.ignoreChanges,
+            this.dryRun,
+          ),
         );
         state.outputs = markSecret(outputs, goal.additionalSecretOutputs);
+        await this.#hook("after", "Update", goal, urn, before.id!, {
+          ...asked,
+          newOutputs: state.outputs,
+        });
       },
       old,
     );
     this.#finish(state, old, "update", marks);
     return state;
+  }
+
+  /** As Pulumi's: what fails before stops the step, what fails after fails the deployment and keeps the step. */
+  async #hook(
+    when: "before" | "after",
+    operation: "Create" | "Update",
+    goal: Goal,
+    urn: string,
+    id: string,
+    properties: Partial<HookRequest>,
+  ): Promise<void> {
+    const names = (goal.hooks ?? noHooks)[`${when}${operation}`];
+    if (names.length === 0) return;
+    const request = { urn, id, name: goal.name, type: goal.type, ...properties };
+    try {
+      await this.hooks.run(when, names, request, this.dryRun);
+    } catch (error) {
+      if (when === "before") throw error;
+      this.log("error", messageOf(error), urn);
+    }
+  }
+
+  async #tryWithErrorHooks<T>(
+    operation: "create" | "update",
+    goal: Goal,
+    urn: string,
+    id: string,
+    properties: Partial<HookRequest>,
+    act: () => Promise<T>,
+  ): Promise<T> {
+    const errors: string[] = [];
+    for (;;) {
+      try {
+        return await act();
+      } catch (error) {
+        const names = goal.hooks?.onError ?? [];
+        if (names.length === 0 || this.dryRun) throw error;
+        errors.push(messageOf(error));
+        const request = { urn, id, name: goal.name, type: goal.type, ...properties };
+        const retry = await this.hooks.onError(names, request, operation, errors);
+        if (!retry || errors.length > mostRetries) throw error;
+        this.log(
+          "warning",
+          `retrying ${operation} due to on-error hook request (${errors.length}/${mostRetries})`,
+          urn,
+        );
+      }
+    }
   }
 
   readonly #toDelete = new Set<ResourceState>();

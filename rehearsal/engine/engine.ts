@@ -1,6 +1,6 @@
 // A rehearsal engine: runs a Pulumi program by the published protocol, against loopback only.
 import { join } from "node:path";
-import { Deployment, protectedAndNeeded, stackResource, Stopped } from "./deployment.ts";
+import { Deployment, protectedAndNeeded, Stopped, stackResource } from "./deployment.ts";
 import { Display } from "./display.ts";
 import { EngineError } from "./engine-error.ts";
 import { type Monitor, serveMonitor } from "./monitor.ts";

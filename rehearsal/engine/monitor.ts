@@ -7,6 +7,7 @@ import resourceGrpc from "@pulumi/pulumi/proto/resource_grpc_pb.js";
 import resourceMessages from "@pulumi/pulumi/proto/resource_pb.js";
 import { type AliasSpec, type Deployment, type Goal, messageOf, Stopped } from "./deployment.ts";
 import { EngineError } from "./engine-error.ts";
+import { type HookNames, noHooks } from "./hooks.ts";
 import { channelOptions, Empty, Struct } from "./protocol.ts";
 import type { LogSeverity } from "./stand-in.ts";
 import { type Properties, propertiesFromWire, propertiesToWire } from "./values.ts";
@@ -195,8 +196,22 @@ function monitorHandlers(
     call: serve(unsupported("calls of a resource's methods")),
     registerStackTransform: serve(unsupported('"transforms"')),
     registerStackInvokeTransform: serve(unsupported('invoke "transforms"')),
-    registerResourceHook: serve(unsupported('"hooks"')),
-    registerErrorHook: serve(unsupported('error "hooks"')),
+    registerResourceHook: serve((request) => {
+      deployment.hooks.addResourceHook(request.getName(), {
+        target: request.getCallback().getTarget(),
+        token: request.getCallback().getToken(),
+        onDryRun: request.getOnDryRun(),
+        ignoreErrors: request.getIgnoreErrors(),
+      });
+      return new Empty();
+    }),
+    registerErrorHook: serve((request) => {
+      deployment.hooks.addErrorHook(request.getName(), {
+        target: request.getCallback().getTarget(),
+        token: request.getCallback().getToken(),
+      });
+      return new Empty();
+    }),
   };
 }
 
@@ -213,7 +228,7 @@ function goalOf(request: Message, deployment: Deployment): Goal {
     ["replaceWith", request.getReplaceWithList().length > 0],
     ["replacementTrigger", request.getReplacementTrigger() !== undefined],
     ["transforms", request.getTransformsList().length > 0],
-    ["hooks", hasHooks(request.getHooks())],
+    ["hooks that are called when something is deleted", hasDeleteHooks(request.getHooks())],
     ["hideDiffs", request.getHidediffsList().length > 0],
     ["envVarMappings", request.getEnvvarmappingsMap?.().getLength() > 0],
     ["a component of another language (remote)", request.getRemote()],
@@ -255,14 +270,26 @@ function goalOf(request: Message, deployment: Deployment): Goal {
     replaceOnChanges: request.getReplaceonchangesList(),
     additionalSecretOutputs: request.getAdditionalsecretoutputsList(),
     aliases: request.getAliasesList().map(aliasOf),
+    hooks: hooksOf(request.getHooks()),
   };
 }
 
-function hasHooks(hooks: Message): boolean {
-  if (hooks === undefined) return false;
-  return Object.values(hooks.toObject() as Record<string, string[]>).some(
-    (list) => list.length > 0,
+function hasDeleteHooks(hooks: Message): boolean {
+  return (
+    hooks !== undefined &&
+    [hooks.getBeforeDeleteList(), hooks.getAfterDeleteList()].some((list) => list.length > 0)
   );
+}
+
+function hooksOf(hooks: Message): HookNames {
+  if (hooks === undefined) return noHooks;
+  return {
+    beforeCreate: hooks.getBeforeCreateList(),
+    afterCreate: hooks.getAfterCreateList(),
+    beforeUpdate: hooks.getBeforeUpdateList(),
+    afterUpdate: hooks.getAfterUpdateList(),
+    onError: hooks.getOnErrorList(),
+  };
 }
 
 function aliasOf(alias: Message): AliasSpec {

@@ -1,8 +1,8 @@
 // A stand-in provider, served over the provider protocol as the real plugin would be.
 import grpc from "@grpc/grpc-js";
+import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
 import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
-import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
 import { channelOptions, Empty, Struct, type StructMessage } from "./protocol.ts";
 import { type Properties, propertiesFromWire, propertiesToWire, reveal } from "./values.ts";
 

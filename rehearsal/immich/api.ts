@@ -31,8 +31,8 @@ import {
   showUserToAdmin,
   type UserRow,
 } from "./rows.ts";
-import type { ImmichState } from "./state.ts";
 import { defaultSettings, difference, parseSettings } from "./settings.ts";
+import type { ImmichState } from "./state.ts";
 import { setFileTime } from "./storage.ts";
 import { sanitize, templateOptions } from "./storage-template.ts";
 import { receiveUpload } from "./uploads.ts";

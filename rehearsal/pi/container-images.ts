@@ -2,12 +2,13 @@
  * The images of the containers, built from Debian's packages and the rehearsal's own bundles, and
  * a real registry on loopback that serves them by digest.
  */
-import { build as bundle } from "esbuild";
-import { execa } from "execa";
+
 import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { build as bundle } from "esbuild";
+import { execa } from "execa";
 import { type ImageFile, immichImageConfig, immichImageFiles } from "../immich/image.ts";
 import { cachedArtifact, recipeHash } from "./artifact-cache.ts";
 import { addImage, type ContainerConfig, type Layer, writeLayer } from "./oci-layout.ts";

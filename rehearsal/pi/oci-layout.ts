@@ -2,11 +2,12 @@
  * Container images without a container engine: an OCI image layout, as skopeo reads it.
  * https://github.com/opencontainers/image-spec
  */
-import { execa } from "execa";
+
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 
 export interface Layer {
   file: string;

@@ -1,5 +1,5 @@
 /** Debian's packages through one cache on this machine: fetched once, then served from disk. */
-import { execa } from "execa";
+
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream as WebStream } from "node:stream/web";
+import { execa } from "execa";
 import { cacheFolder } from "./artifact-cache.ts";
 
 export interface DebianSources {

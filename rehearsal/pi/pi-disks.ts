@@ -1,9 +1,10 @@
 /** The virtual Pi's disks as files: made, given their boot files, and read from outside. */
-import { execa } from "execa";
+
 import { existsSync } from "node:fs";
 import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { execa } from "execa";
 import { lastPartitionOffset } from "./partition-table.ts";
 import { cardLayout } from "./pi-image.ts";
 

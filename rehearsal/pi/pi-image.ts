@@ -2,7 +2,7 @@
  * The virtual Pi's memory card: Debian 13 with what Raspberry Pi OS Lite has out of the box, a
  * boot partition and a root partition, built by mmdebstrap from Debian's packages.
  */
-import { execa } from "execa";
+
 import {
   chmod,
   cp,
@@ -15,6 +15,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { execa } from "execa";
 import { type CachedArtifact, cachedArtifact, recipeHash } from "./artifact-cache.ts";
 import { writePackageArchive } from "./package-archive.ts";
 import { debianSources, packagesHost, trixieSourceLines } from "./package-cache.ts";

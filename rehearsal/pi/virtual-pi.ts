@@ -3,12 +3,13 @@
  * loopback, with a card and two disks. Its power, its disks, its clock and its past are in the
  * rehearsal's hands; everything else is done over SSH, as with a real one.
  */
-import { execa } from "execa";
+
 import { existsSync } from "node:fs";
 import { copyFile, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
 import { cachedArtifact, cacheFolder, recipeHash } from "./artifact-cache.ts";
 import { kernelCommandLine } from "./firmware.ts";
 import { GuestAgent, type GuestCommandResult } from "./guest-agent.ts";
@@ -34,9 +35,9 @@ import {
 import { QmpClient } from "./qmp-client.ts";
 import { type CommandResult, SecureShell } from "./secure-shell.ts";
 
+export { OfflineDisk, type OfflineView } from "./pi-disks.ts";
 export type { DiskName, ServiceName } from "./qemu-arguments.ts";
 export type { CommandResult } from "./secure-shell.ts";
-export { OfflineDisk, type OfflineView } from "./pi-disks.ts";
 
 /** The size of each of the two USB disks, in bytes: thin, so that only what is written takes room. */
 export const usbDiskBytes = 32 * 1024 ** 3;

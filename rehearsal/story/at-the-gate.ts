@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { parseDocument } from "yaml";
-import { type Step, promise, until } from "./step.ts";
+import { promise, type Step, until } from "./step.ts";
 
 export const stranger: Step = {
   number: 3,

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
-import { type Step, promise, until } from "./step.ts";
+import { promise, type Step, until } from "./step.ts";
 
 const gateAndTunnel = [
   "cloudflare:index/dnsRecord:DnsRecord hostname-record",

@@ -1,4 +1,4 @@
-import { type Step, promise, until } from "./step.ts";
+import { promise, type Step, until } from "./step.ts";
 
 export const backupRuns: Step = {
   number: 7,

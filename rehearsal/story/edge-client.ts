@@ -1,5 +1,5 @@
-import { request } from "node:https";
 import type { IncomingHttpHeaders } from "node:http";
+import { request } from "node:https";
 
 export interface EdgeAnswer {
   status: number;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { takePhoto } from "./photo.ts";
-import { type Step, promise, until } from "./step.ts";
+import { promise, type Step, until } from "./step.ts";
 
 const library = "/mnt/hdd1/immich/images/library";
 

@@ -9,7 +9,11 @@ const family = [
     phones: ["ended", "soon", "later", "new"].map((name) => ({ name, secretVersion: 1 })),
   },
 ];
-const token = (name: string, expiresAt: string) => ({ name: `ouchi-photos ${name}`, expiresAt });
+const host = "photos.yamada.jp";
+const token = (name: string, expires_at: string) => ({
+  name: `ouchi-photos ${name} (${host})`,
+  expires_at,
+});
 
 test("Tokens that end within 60 days are named, the family's alone", () => {
   const warnings = expiryWarnings(
@@ -19,6 +23,7 @@ test("Tokens that end within 60 days are named, the family's alone", () => {
       token("ken later", "2027-01-24T00:00:00Z"),
       token("somebody else", "2026-11-25T00:00:00Z"),
     ],
+    host,
     family,
     now,
   );

@@ -8,15 +8,19 @@ beforeAll(async () => {
 });
 afterAll(() => house.close());
 
-test("a person in a real browser signs in by the mailed code and stays signed in", async () => {
-  const browser = await chromium.launch({
+function launch() {
+  return chromium.launch({
     executablePath: "/usr/bin/chromium",
     args: [
       ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
       ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-      `--host-resolver-rules=MAP * 127.0.0.1:${house.world.edgePort}`,
+      `--host-resolver-rules=MAP * 127.0.0.1:${house.world.edgePort}, EXCLUDE 127.0.0.1`,
     ],
   });
+}
+
+test("a person in a real browser signs in by the mailed code and stays signed in", async () => {
+  const browser = await launch();
   try {
     // The authority is this run's own; the other tests do verify it.
     const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
@@ -45,6 +49,32 @@ test("a person in a real browser signs in by the mailed code and stays signed in
       `wss://${host}/api/socket.io`,
     );
     expect(echoed).toBe("open");
+  } finally {
+    await browser.close();
+  }
+});
+
+test("the page for people shows what exists, the mailbox and why the edge let whom in", async () => {
+  await house.send("/film", { headers: house.phoneHeaders() });
+  await house.send("/film", { headers: house.phoneHeaders("wrong") });
+  house.world.state.data.policies[0]!.name = "phones <script>document.title = 'broken'</script>";
+  const browser = await launch();
+  try {
+    const page = await browser.newPage();
+    await page.goto(house.world.controlUrl);
+    expect(await page.title()).toBe("The pretend Cloudflare");
+    const text = (id: string) => page.textContent(`#${id}`);
+    expect(await text("records")).toContain(host);
+    expect(await text("applications")).toMatch(/phones <script>.*<\/script>, family/);
+    expect(await text("policies")).toContain("ken iphone");
+    expect(await text("policies")).toContain("ken@example.com");
+    expect(await text("mailbox")).toContain("ken@example.com");
+    const decisions = await page.locator("#decisions tr").allTextContents();
+    expect(decisions[1]).toContain("a wrong secret");
+    expect(decisions[1]).toContain("401");
+    expect(decisions[2]).toContain("ken iphone");
+    const secrets = house.world.state.data.serviceTokens.map(({ clientSecret }) => clientSecret);
+    for (const secret of secrets) expect(await page.content()).not.toContain(secret);
   } finally {
     await browser.close();
   }

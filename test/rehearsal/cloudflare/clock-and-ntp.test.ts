@@ -1,6 +1,6 @@
 import { createSocket } from "node:dgram";
-import { connect } from "node:net";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -119,44 +119,8 @@ export class House {
   }
 
   /** Anybody on the internet. */
-  async send(
-    path: string,
-    options: {
-      method?: string;
-      host?: string;
-      headers?: Record<string, string | string[]>;
-      body?: Buffer;
-      chunked?: boolean;
-    } = {},
-  ): Promise<Answer> {
-    const name = options.host ?? host;
-    const { body, chunked } = options;
-    return new Promise((resolve, reject) => {
-      const request = httpsRequest(
-        {
-          host: "127.0.0.1",
-          port: this.world.edgePort,
-          servername: name,
-          ca: this.ca,
-          agent: false,
-          method: options.method ?? "GET",
-          path,
-          headers: {
-            host: name,
-            ...(body && !chunked ? { "content-length": String(body.length) } : {}),
-            ...(body && chunked ? { "transfer-encoding": "chunked" } : {}),
-            ...options.headers,
-          },
-        },
-        (response) => void readAnswer(response).then(resolve, reject),
-      );
-      let answered = false;
-      request.on("response", () => {
-        answered = true;
-      });
-      request.on("error", (error) => answered || reject(error));
-      request.end(body);
-    });
+  send(path: string, options: SendOptions = {}): Promise<Answer> {
+    return send(this, path, options);
   }
 
   phoneHeaders(clientSecret = this.phone.clientSecret): Record<string, string> {
@@ -320,6 +284,50 @@ export class House {
   }
 }
 
+export interface SendOptions {
+  method?: string;
+  host?: string;
+  headers?: Record<string, string | string[]>;
+  body?: Buffer;
+  chunked?: boolean;
+}
+
+/** A request to the edge, as from anywhere. */
+export function send(
+  { world, ca }: { world: PretendCloudflare; ca: string },
+  path: string,
+  options: SendOptions = {},
+): Promise<Answer> {
+  const name = options.host ?? host;
+  const { body, chunked } = options;
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      {
+        host: "127.0.0.1",
+        port: world.edgePort,
+        servername: name,
+        ca: ca,
+        agent: false,
+        method: options.method ?? "GET",
+        path,
+        headers: {
+          host: name,
+          ...(body && !chunked ? { "content-length": String(body.length) } : {}),
+          ...(body && chunked ? { "transfer-encoding": "chunked" } : {}),
+          ...options.headers,
+        },
+      },
+      (response) => void readAnswer(response).then(resolve, reject),
+    );
+    let answered = false;
+    request.on("response", () => {
+      answered = true;
+    });
+    request.on("error", (error) => answered || reject(error));
+    request.end(body);
+  });
+}
+
 async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   const length = Number(response.headers["content-length"] ?? Number.NaN);
@@ -344,10 +352,10 @@ export async function until(what: string, holds: () => Promise<boolean>): Promis
 
 /** Cookies as a browser keeps them, by host. */
 export class Browser {
-  readonly #house: House;
+  readonly #house: Pick<House, "send" | "control">;
   readonly #jar = new Map<string, Map<string, string>>();
 
-  constructor(house: House) {
+  constructor(house: Pick<House, "send" | "control">) {
     this.#house = house;
   }
 

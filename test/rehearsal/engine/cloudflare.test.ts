@@ -427,9 +427,9 @@ describe("the API client", () => {
 
   it("gives up after a few, and at once on a refusal", async () => {
     const client = new ApiClient(stub.baseUrl, apiToken);
-    for (let i = 0; i < 5; i += 1) stub.faults.push({ status: 500, retryAfter: "0" });
+    for (let i = 0; i < 11; i += 1) stub.faults.push({ status: 500, retryAfter: "0" });
     await expect(client.call("GET", "/zones/ZONE")).rejects.toThrow("500");
-    expect(stub.calls).toHaveLength(5);
+    expect(stub.calls).toHaveLength(11);
     stub.faults.push({ status: 400 });
     await expect(client.call("GET", "/zones/ZONE")).rejects.toThrow("400 Bad Request");
     expect(stub.calls).toHaveLength(6);

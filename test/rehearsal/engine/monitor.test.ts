@@ -54,7 +54,7 @@ describe("an option of a resource", () => {
       "hooks",
       (request) => {
         const hooks = new resourceMessages.RegisterResourceRequest.ResourceHooksBinding();
-        hooks.setBeforeCreateList(["hook"]);
+        hooks.setBeforeDeleteList(["hook"]);
         request.setHooks(hooks);
       },
     ],

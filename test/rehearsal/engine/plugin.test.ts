@@ -1,5 +1,5 @@
-import { configSet, stackOutputs } from "../../../rehearsal/engine/engine.ts";
 import { afterAll, expect, it } from "vitest";
+import { configSet, stackOutputs } from "../../../rehearsal/engine/engine.ts";
 import { errorsOf, ProjectFolder } from "./project-folder.ts";
 
 const folder = new ProjectFolder("plugin", [{ name: "probe", path: "./program/probe" }]);

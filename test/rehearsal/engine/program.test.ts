@@ -46,7 +46,7 @@ describe("a program under the rehearsal engine", () => {
       keys: "[secret]",
       bytesLength: "[secret]",
       organization: "organization",
-      folder: "program",
+      folder: "house",
       settings: {
         "house:rooms": '["hall","attic"]',
         "house:port": "22",
@@ -137,15 +137,42 @@ describe("a program under the rehearsal engine", () => {
     expect(outputs.keys).toEqual(keys);
   });
 
-  it.each(["transforms", "hooks"])(
-    "stops at %s, which it does not know, by name",
-    async (option) => {
-      const folder = project("options");
-      folder.config({ "house:option": option });
-      const failed = await folder.failure({}, preview);
-      expect(errorsOf(failed)).toEqual([expect.stringContaining(`"${option}"`)]);
-    },
-  );
+  it.each([
+    ["transforms", '"transforms"'],
+    ["hooks", "hooks that are called when something is deleted"],
+  ])("stops at %s, which it does not know, by name", async (option, words) => {
+    const folder = project("options");
+    folder.config({ "house:option": option });
+    const failed = await folder.failure({}, preview);
+    expect(errorsOf(failed)).toEqual([expect.stringContaining(words)]);
+  });
+
+  it("stops before a step whose hook refuses, and calls none in a preview", async () => {
+    const folder = project("options");
+    folder.config({ "house:option": "before" });
+    expect((await folder.update({}, preview)).summary.create).toBe(2);
+    const failed = await folder.failure({ skipPreview: true });
+    expect(errorsOf(failed)).toEqual(['before hook "before" failed: bytes has 8 bytes']);
+    expect(folder.state).not.toContain("::bytes");
+  });
+
+  it("fails after a step whose hook refuses, and keeps what was made", async () => {
+    const folder = project("options");
+    folder.config({ "house:option": "after" });
+    const failed = await folder.failure({ skipPreview: true });
+    expect(errorsOf(failed)).toEqual(['after hook "after" failed: bytes has 8 bytes']);
+    expect(folder.state).toContain("::bytes");
+    expect((await folder.update({ skipPreview: true })).summary.same).toBe(2);
+  });
+
+  it("warns of a hook that is registered to be ignored", async () => {
+    const folder = project("options");
+    folder.config({ "house:option": "ignored" });
+    const { diagnostics } = await folder.update({ skipPreview: true });
+    expect(diagnostics.map(({ severity, message }) => `${severity}: ${message}`)).toEqual([
+      'warning: after hook "ignored" failed: bytes has 8 bytes',
+    ]);
+  });
 
   it("is typed as a command, with its exit code", async () => {
     const folder = project("house");

@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import {
   type StackOptions,
-  type UpdateOptions,
   UpdateFailed,
+  type UpdateOptions,
   type UpdateResult,
   up,
 } from "../../../rehearsal/engine/engine.ts";
@@ -22,9 +22,8 @@ export class ProjectFolder {
   printed = "";
 
   constructor(program: string, plugins: { name: string; path: string }[] = []) {
-    cpSync(join(import.meta.dirname, "programs", program), join(this.path, "program"), {
-      recursive: true,
-    });
+    // A link, not a copy: a program may import the kit's own parts.
+    symlinkSync(join(import.meta.dirname, "programs", program), join(this.path, "program"));
     symlinkSync(join(repository, "node_modules"), join(this.path, "node_modules"));
     writeFileSync(join(this.path, "package.json"), '{"name": "house", "type": "module"}\n');
     writeFileSync(

@@ -159,9 +159,9 @@ function fieldsAlike(
 ): Properties {
   const kept: Properties = {};
   for (const [name, field] of Object.entries(fields)) {
-    const value = object[name];
-    if (value === undefined || value === null) continue;
     const old = before?.[name];
+    const value = field.noRefresh ? (old ?? object[name]) : object[name];
+    if (value === undefined || value === null) continue;
     if (field.notCarried || (before && old === undefined && isZero(value))) continue;
     if (isObject(value) && Object.keys(value).length === 0 && old === undefined && before) continue;
     kept[name] = alike(field, value, old);

@@ -1,6 +1,6 @@
 // Stand-in for the Cloudflare provider: the same calls to the API, at the `baseUrl` that it is given.
 import { checkInputs } from "../../schema-check.ts";
-import type { CheckFailure, Checked, Difference, Log, StandIn } from "../../stand-in.ts";
+import type { Checked, CheckFailure, Difference, Log, StandIn } from "../../stand-in.ts";
 import { isUnknown, type Properties, unknown } from "../../values.ts";
 import { ApiClient, ApiError } from "./api-client.ts";
 import { bodyOf, changedInputs, outputsOf, planned } from "./api-shape.ts";
@@ -8,6 +8,11 @@ import { functions } from "./functions.ts";
 import { kinds, type ResourceKind } from "./resource-kinds.ts";
 
 const configuration = new Set(["apiToken", "baseUrl", "version"]);
+/**
+ * The real provider takes a reply of 200 without a result for a success. What it made so has this id, and what it changed
+ * so has lost all that the API had told, its id among it: neither can be changed, read or deleted after that.
+ */
+const idOfNothing = "{<nil>}";
 const tokenPattern = /^[0-9A-Za-z_-]{40,80}$/;
 
 export class Cloudflare implements StandIn {
@@ -65,16 +70,20 @@ export class Cloudflare implements StandIn {
     if (preview) return { id: "", outputs: foreseen(kind, plan) };
     const body = bodyOf(kind.inputs, plan);
     const result = await this.#call(kind.create, kind.collection(plan), body);
-    const id = kind.item ? String(plan.tunnelId) : String(result.id);
-    return { id, outputs: outputsOf(kind, result, plan, "write") };
+    const id = kind.item ? String(plan.tunnelId) : String(result.id ?? idOfNothing);
+    return {
+      id,
+      outputs: withId(outputsOf(kind, result, plan, "write"), kind.item ? id : result.id),
+    };
   }
 
   async read({ id, type, outputs, inputs }: Parameters<StandIn["read"]>[0]) {
     const kind = kindOf(type);
+    const path = address(kind, outputs, held(outputs));
     try {
-      const result = await this.#call("GET", address(kind, outputs, id));
+      const result = await this.#call("GET", path);
       // The inputs stay what was asked for: the next diff compares them with what is there.
-      return { id, outputs: outputsOf(kind, result, outputs, "read"), inputs };
+      return { id, outputs: withId(outputsOf(kind, result, outputs, "read"), id), inputs };
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) return undefined;
       throw error;
@@ -90,12 +99,13 @@ export class Cloudflare implements StandIn {
     if (preview) return foreseen(kind, plan, olds, renewed);
     const whole = bodyOf(kind.inputs, plan, olds);
     const body = kind.update === "PATCH" ? onlyChanged(kind, whole, changed) : whole;
-    const result = await this.#call(kind.update, address(kind, plan, id), body);
+    const result = await this.#call(kind.update, address(kind, plan, held(olds)), body);
+    if (Object.keys(result).length === 0) return { ...keptAlways(kind, olds), ...plan };
     const known = { ...computedOf(kind, olds), ...plan };
-    return outputsOf(kind, result, known, "write");
+    return withId(outputsOf(kind, result, known, "write"), id);
   }
 
-  async delete({ id, type, outputs, urn }: Parameters<StandIn["delete"]>[0]) {
+  async delete({ type, outputs, urn }: Parameters<StandIn["delete"]>[0]) {
     const kind = kindOf(type);
     if (!kind.deletable) {
       this.#log(
@@ -105,7 +115,7 @@ export class Cloudflare implements StandIn {
       );
       return;
     }
-    await this.#call("DELETE", address(kind, outputs, id));
+    await this.#call("DELETE", address(kind, outputs, held(outputs)));
   }
 
   async invoke({ token, args }: Parameters<StandIn["invoke"]>[0]): Promise<Properties> {
@@ -136,6 +146,25 @@ export class Cloudflare implements StandIn {
       urn,
     );
   }
+}
+
+function withId(outputs: Properties, id: unknown): Properties {
+  return id === undefined || id === null ? outputs : { ...outputs, id: String(id) };
+}
+
+/** The id by which the provider itself addresses a thing. */
+function held({ id }: Properties): string {
+  if (id === undefined) {
+    throw new Error("failed to make http request: missing required id parameter");
+  }
+  return String(id);
+}
+
+/** What outlasts a reply that tells nothing. */
+function keptAlways(kind: ResourceKind, olds: Properties): Properties {
+  return Object.fromEntries(
+    Object.entries(olds).filter(([name]) => kind.computed[name]?.noRefresh),
+  );
 }
 
 function kindOf(type: string): ResourceKind {

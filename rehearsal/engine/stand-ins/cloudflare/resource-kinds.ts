@@ -198,11 +198,16 @@ export const kinds: Record<string, ResourceKind> = {
         ],
       },
       config: object(
-        notCarried(
-          "string",
-          ...["clientId", "clientSecret", "appsDomain", "authUrl", "certsUrl", "tokenUrl"],
-          ...["directoryId", "emailClaimName", "issuerUrl", "ssoTargetUrl"],
-        ),
+        {
+          clientId: text,
+          // The API never shows it again.
+          clientSecret: { kind: "string", noRefresh: true },
+          ...notCarried(
+            "string",
+            ...["appsDomain", "authUrl", "certsUrl", "tokenUrl"],
+            ...["directoryId", "emailClaimName", "issuerUrl", "ssoTargetUrl"],
+          ),
+        },
         { required: true },
       ),
       scimConfig: { kind: "object", notCarried: true },

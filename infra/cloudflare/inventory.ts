@@ -1,0 +1,280 @@
+import * as pulumi from "@pulumi/pulumi";
+import { failure } from "../program.ts";
+import { UserError } from "../settings/user-error.ts";
+import { type Account, type Named, recordComment } from "./account.ts";
+import { type Permission, permissions } from "./permissions.ts";
+
+/** Kinds of things at Cloudflare, each with its own way to tell whether it is in use. */
+export type Kind =
+  | "tunnel"
+  | "ingress"
+  | "identity provider"
+  | "service token"
+  | "policy"
+  | "application"
+  | "alert"
+  | "record";
+
+interface KindOf {
+  permission: Permission;
+  /** Below the API's base URL. */
+  path(account: Account): string;
+}
+
+const inAccount =
+  (path: string): KindOf["path"] =>
+  ({ accountId }) =>
+    `/accounts/${accountId}/${path}`;
+
+const kinds: Record<Kind, KindOf> = {
+  tunnel: {
+    permission: permissions.tunnel,
+    path: inAccount("cfd_tunnel"),
+  },
+  ingress: { permission: permissions.tunnel, path: inAccount("cfd_tunnel") },
+  "identity provider": {
+    permission: permissions.organization,
+    path: inAccount("access/identity_providers"),
+  },
+  "service token": {
+    permission: permissions.serviceToken,
+    path: inAccount("access/service_tokens"),
+  },
+  policy: {
+    permission: permissions.access,
+    path: inAccount("access/policies"),
+  },
+  application: {
+    permission: permissions.access,
+    path: inAccount("access/apps"),
+  },
+  alert: {
+    permission: permissions.alert,
+    path: inAccount("alerting/v3/policies"),
+  },
+  record: {
+    permission: permissions.record,
+    path: ({ zoneId }) => `/zones/${zoneId}/dns_records`,
+  },
+};
+
+/** A thing's kind and its name at Cloudflare, which holds the kit's name and the host's. */
+export interface Item {
+  kind: Kind;
+  name: string;
+}
+
+/** What tells a leftover from a thing in use, of the resource that is about to be made. */
+interface Wanted {
+  /** A record's. */
+  content: unknown;
+  /** An application's. */
+  domain: unknown;
+}
+
+interface Application extends Named {
+  domain?: string;
+  allowed_idps?: string[];
+}
+
+/**
+ * What is at Cloudflare, against what the kit is about to make there. A reply that is lost on the way leaves a thing
+ * that the state knows nothing of, and the provider, trying again, perhaps a second one of it. So before a thing is
+ * made, one of its name that nothing uses is cleared away, and one that is in use stops the `up`: only a lost state
+ * can be the reason.
+ */
+export class Inventory {
+  readonly #account: Account;
+  readonly #cleared = new Set<string>();
+
+  constructor(account: Account) {
+    this.#account = account;
+  }
+
+  /** The options of the resource that is this item: to clear away a leftover of it, to explain a refusal. */
+  options(
+    parent: pulumi.Resource,
+    item: Item,
+    more: pulumi.CustomResourceOptions = {},
+  ): pulumi.CustomResourceOptions {
+    const { kind, name } = item;
+    const { permission } = kinds[kind];
+    const hooks = {
+      ...more.hooks,
+      beforeCreate: [
+        async ({ newInputs = {} }: pulumi.ResourceHookArgs) =>
+          this.#clearLeftovers(item, {
+            content: await known(newInputs.content),
+            domain: await known(newInputs.domain),
+          }),
+      ],
+      afterCreate: [
+        ({ urn, newOutputs = {} }: pulumi.ResourceHookArgs) =>
+          refuseEmpty(item, newOutputs, emptyEntry(urn)),
+      ],
+      afterUpdate: [
+        ({ newOutputs = {} }: pulumi.ResourceHookArgs) =>
+          refuseEmpty(
+            item,
+            newOutputs,
+            "Bring back the state's last copy (docs/state.md), and run this again.",
+          ),
+        ...(more.hooks?.afterUpdate ?? []),
+      ],
+      onError: [new pulumi.ErrorHook(`explain ${kind} ${name}`, explained(permission))],
+    };
+    return { parent, ...more, hooks };
+  }
+
+  /** Clears away whatever else has the item's name, once the item's own id is known. Nothing in a preview. */
+  keepOnly({ kind, name }: Item, { id, urn }: pulumi.CustomResource): void {
+    const others = this.#named(kind, name);
+    pulumi.all([id, urn]).apply(async ([own, urn]) => {
+      try {
+        refuseEmpty({ kind, name }, { id: own }, emptyEntry(urn));
+        if (pulumi.runtime.isDryRun() || !others.some((other) => other.id === own)) return;
+        for (const other of others.filter((each) => each.id !== own)) {
+          await this.#clearTwin(kind, other);
+        }
+      } catch (error) {
+        throw failure(error);
+      }
+    });
+  }
+
+  async #clearTwin(kind: Kind, twin: Named): Promise<void> {
+    const use = await this.#use(kind, twin);
+    if (use === undefined) return this.#clear(kind, twin);
+    pulumi.log.warn(
+      `Cloudflare has two of the ${kind} "${twin.name}", and ${use}: ${twin.id} is not the kit's.`,
+    );
+  }
+
+  async #clearLeftovers({ kind, name }: Item, wanted: Wanted): Promise<void> {
+    const listed =
+      kind === "application"
+        ? (await this.#applications()).filter(({ domain }) => domain === wanted.domain)
+        : this.#named(kind, name);
+    for (const leftover of listed) {
+      const use =
+        leftover.name === name
+          ? await this.#use(kind, leftover, wanted)
+          : "the kit did not make it";
+      if (use === undefined) {
+        await this.#clear(kind, leftover);
+        continue;
+      }
+      throw new UserError(
+        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it. If the state was lost, bring its copy back (docs/state.md). If another stack serves this host, choose another hostname.`,
+      );
+    }
+  }
+
+  #named(kind: Kind, name: string): Named[] {
+    const { tunnels, identityProviders, serviceTokens, policies, alerts, records } = this.#account;
+    const listed: Partial<Record<Kind, Named[]>> = {
+      tunnel: tunnels,
+      "identity provider": identityProviders,
+      "service token": serviceTokens,
+      policy: policies,
+      alert: alerts,
+      record: records.filter(({ comment }) => comment === recordComment),
+    };
+    return (listed[kind] ?? []).filter((each) => each.name === name && !this.#cleared.has(each.id));
+  }
+
+  /** A clause that says what uses the thing, such as `a connector has run it`; undefined where nothing does. */
+  async #use(kind: Kind, { id }: Named, wanted?: Wanted): Promise<string | undefined> {
+    const { tunnels, policies, serviceTokens, records } = this.#account;
+    switch (kind) {
+      case "tunnel": {
+        if (records.some(({ content }) => content === `${id}.cfargotunnel.com`)) {
+          return "the host's name leads to it";
+        }
+        const tunnel = tunnels.find((each) => each.id === id);
+        return tunnel?.conns_active_at || tunnel?.status !== "inactive"
+          ? "a connector has run it"
+          : undefined;
+      }
+      case "policy":
+        return policies.find((each) => each.id === id)?.app_count
+          ? "an application uses it"
+          : undefined;
+      case "service token": {
+        if (serviceTokens.find((each) => each.id === id)?.last_seen_at)
+          return "a phone has used it";
+        const user = policies.find(({ include }) =>
+          include.some(({ service_token }) => service_token?.token_id === id),
+        );
+        return user && `the policy "${user.name}" lets it in`;
+      }
+      case "identity provider": {
+        const user = (await this.#applications()).find(({ allowed_idps }) =>
+          allowed_idps?.includes(id),
+        );
+        return user && `the application "${user.name}" uses it`;
+      }
+      case "application":
+        // Without the name nobody gets there; with it, an application that goes opens the house.
+        return records.length > 0 ? "the host's name leads to it" : undefined;
+      case "record":
+        return records.find((each) => each.id === id)?.content === wanted?.content
+          ? undefined
+          : "it leads to another tunnel";
+      default:
+        return undefined;
+    }
+  }
+
+  async #applications(): Promise<Application[]> {
+    const { api } = this.#account;
+    const path = kinds.application.path(this.#account);
+    const { status, body } = await api.get<Application[]>(`${path}?per_page=100`);
+    if (status === 200 && body?.success) return body.result;
+    throw new UserError(`Cloudflare could not answer GET ${path}: status ${status}.`);
+  }
+
+  async #clear(kind: Kind, { id, name }: Named): Promise<void> {
+    this.#cleared.add(id);
+    await this.#account.api.remove(`${kinds[kind].path(this.#account)}/${id}`);
+    pulumi.log.info(
+      `Cleared away the ${kind} "${name}" (${id}), which an interrupted run had left at Cloudflare.`,
+    );
+  }
+}
+
+/**
+ * The provider takes a reply of 200 with "success: false" for a success: it keeps a thing without an id in the state,
+ * which it can neither read, change nor delete after that.
+ */
+function refuseEmpty({ kind, name }: Item, outputs: Record<string, unknown>, cure: string): void {
+  const whole = kind !== "ingress" || outputs.version !== undefined;
+  if (whole && /^[0-9a-f-]{32,36}$/.test(String(outputs.id))) return;
+  throw new UserError(
+    `Cloudflare answered, but did not do what was asked for the ${kind} "${name}". ${cure}`,
+  );
+}
+
+function emptyEntry(urn: string): string {
+  return `Take the empty entry out of the state, and run this again: pulumi state delete '${urn}'`;
+}
+
+/** Turns a refusal into the permission's name; the provider's own words stay beside it. */
+function explained(permission: Permission): pulumi.ErrorHookFunction {
+  return async ({ errors }) => {
+    if (errors.some((error) => /\b403\b/.test(error))) {
+      // Waited for: the program ends with the step that failed.
+      await pulumi.log.error(
+        `The API token in cloudflare:apiToken lacks the permission "${permission}". Add it to the token in Cloudflare's dashboard, and run this again: it goes on from here.`,
+      );
+    }
+    return false;
+  };
+}
+
+/** A hook's value, which is an output where it is secret. */
+export function known(value: unknown): Promise<unknown> {
+  return new Promise((resolve) => {
+    (pulumi.output(value) as pulumi.Output<unknown>).apply(resolve);
+  });
+}

@@ -1,0 +1,3 @@
+import { faultWalk } from "./fault-walk.ts";
+
+faultWalk("one reading");
