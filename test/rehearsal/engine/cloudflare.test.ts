@@ -432,6 +432,6 @@ describe("the API client", () => {
     expect(stub.calls).toHaveLength(11);
     stub.faults.push({ status: 400 });
     await expect(client.call("GET", "/zones/ZONE")).rejects.toThrow("400 Bad Request");
-    expect(stub.calls).toHaveLength(6);
+    expect(stub.calls).toHaveLength(12);
   });
 });
