@@ -64,7 +64,7 @@ export class Edge extends pulumi.ComponentResource {
 
   /** Opens the house: made after gate, tunnel and all of `dependsOn`, and removed before any of them. */
   publish(dependsOn: pulumi.Resource[]): Hostname {
-    const { account, host, settings } = this.#args;
+    const { account, host } = this.#args;
     return new Hostname(
       "hostname",
       {

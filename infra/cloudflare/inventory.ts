@@ -197,9 +197,10 @@ export class Inventory {
           : undefined;
       }
       case "policy":
-        return policies.find((each) => each.id === id)?.app_count
-          ? "an application uses it"
-          : undefined;
+        // Where Cloudflare does not say, it may be in use.
+        return policies.find((each) => each.id === id)?.app_count === 0
+          ? undefined
+          : "an application uses it";
       case "service token": {
         if (serviceTokens.find((each) => each.id === id)?.last_seen_at)
           return "a phone has used it";
