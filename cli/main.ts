@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UserError } from "../infra/settings/user-error.ts";
+import { adopt } from "./commands/adopt.ts";
 import { destroy } from "./commands/destroy.ts";
 import { firstBoot } from "./commands/first-boot.ts";
 import { installPulumi } from "./commands/install-pulumi.ts";
@@ -49,6 +50,11 @@ program
   .action((options: string[], { excludeProtected }: { excludeProtected?: boolean }) =>
     destroy(engineArgs(), excludeProtected === true, options),
   );
+
+program
+  .command("adopt")
+  .description("take over what is at Cloudflare already: first it prints lines for the stack file")
+  .action(() => adopt(engineArgs()));
 
 program
   .command("secrets")

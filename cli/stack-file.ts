@@ -6,7 +6,7 @@ import { parseSettings } from "../infra/settings/settings.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 
 /** The stack file's configuration as it stands: text, lists and objects by their keys. */
-function readStackConfig(
+export function readStackConfig(
   folder: string,
   stack: string,
   configFile?: string,

@@ -30,6 +30,7 @@ async function house() {
   const account = await readAccount({
     ...cloudflareApi(),
     ...{ accountId, domain, host },
+    adoptedRecord: settings.adopt.record,
   });
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);

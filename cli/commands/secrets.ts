@@ -5,7 +5,8 @@ interface PersonSecrets {
   email: string;
   /** Null where the person had an account before: they keep the password that they have. */
   firstPassword: string | null;
-  phones: Record<string, Record<string, string>>;
+  /** A secret is null where the token was adopted: only the phone has it. */
+  phones: Record<string, Record<string, string | null>>;
 }
 
 /** `ouchi secrets <person>`: what goes on this person's card, and nobody else's. */
@@ -28,7 +29,9 @@ export async function secrets(args: EngineArgs, person: string): Promise<void> {
     `First password   ${found.firstPassword ?? "(unchanged: the one that they have)"}`,
     ...Object.entries(found.phones).flatMap(([phone, headers]) => [
       `Phone ${phone}`,
-      ...Object.entries(headers).map(([header, value]) => `  ${header}: ${value}`),
+      ...Object.entries(headers).map(
+        ([header, value]) => `  ${header}: ${value ?? "(unchanged: the one that the phone has)"}`,
+      ),
     ]),
   ];
   console.log(lines.join("\n"));

@@ -32,7 +32,8 @@ export interface GoogleClient {
 /** The two headers that a phone sends with every request. */
 export interface PhoneHeaders {
   "CF-Access-Client-Id": string;
-  "CF-Access-Client-Secret": string;
+  /** Null for a token that was adopted: only the phone knows it, until it is rotated. */
+  "CF-Access-Client-Secret": string | null;
 }
 
 /** Precedence of the policies in the application: the phones' comes first, as Service Auth does at Cloudflare. */
@@ -121,7 +122,7 @@ export class AccessGate extends pulumi.ComponentResource {
     this.headers[person.name]![phone.name] = pulumi.secret(
       pulumi.all([token.clientId, token.clientSecret]).apply(([id, secret]) => ({
         "CF-Access-Client-Id": id,
-        "CF-Access-Client-Secret": secret,
+        "CF-Access-Client-Secret": secret || null,
       })),
     );
     this.expiry[key] = token.expiresAt;

@@ -8,6 +8,8 @@ export interface AccountArgs extends CloudflareApiArgs {
   domain: string;
   /** The whole name that the photos get, such as photos.yamada.jp. */
   host: string;
+  /** The id of a DNS record of that name that was taken over, and is not yet the kit's by its comment; "any" to look only. */
+  adoptedRecord?: string | undefined;
 }
 
 /** What the program reads at Cloudflare before it changes anything there. */
@@ -45,6 +47,8 @@ export interface Policy extends Named {
 
 export interface Tunnel extends Named {
   status: string;
+  /** Where its ingress is kept: "cloudflare", or "local" in a file beside the connector. */
+  config_src: string;
   /** When a connector was there last. */
   conns_active_at: string | null;
 }
@@ -102,18 +106,21 @@ export async function readAccount(args: AccountArgs): Promise<Account> {
       read<Policy[]>(`${account}/access/policies?per_page=100`, permissions.access),
       read<Named[]>(`${account}/alerting/v3/policies`, permissions.alert),
     ]);
-  refuseForeignRecord(host, records);
+  refuseForeignRecord(args, records);
   return {
     ...{ api, accountId, zoneId: zone.id, teamName },
     ...{ identityProviders, serviceTokens, policies, tunnels, alerts, records },
   };
 }
 
-function refuseForeignRecord(host: string, records: DnsRecord[]): void {
-  const foreign = records.find(({ comment }) => comment !== recordComment);
+function refuseForeignRecord({ host, adoptedRecord }: AccountArgs, records: DnsRecord[]): void {
+  const foreign = records.find(
+    ({ comment, id }) =>
+      comment !== recordComment && adoptedRecord !== "any" && id !== adoptedRecord,
+  );
   if (!foreign) return;
   throw new UserError(
-    `The name ${host} leads elsewhere already: Cloudflare has the record ${foreign.type} ${foreign.content} for it, which the kit did not make. Delete it in Cloudflare's dashboard (DNS → Records), or choose another name by the setting hostname. Nothing was changed.`,
+    `The name ${host} leads elsewhere already: Cloudflare has the record ${foreign.type} ${foreign.content} for it, which the kit did not make. Take it over ("npx ouchi adopt"), delete it in Cloudflare's dashboard (DNS → Records), or choose another name by the setting hostname. Nothing was changed.`,
   );
 }
 

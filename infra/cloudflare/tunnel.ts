@@ -41,7 +41,8 @@ export class Tunnel extends pulumi.ComponentResource {
         configSrc: "cloudflare",
         tunnelSecret: secret.base64,
       },
-      inventory.options(this, item),
+      // An adopted tunnel keeps the secret that it has: a new one would lock its connector out.
+      inventory.options(this, item, { ignoreChanges: ["tunnelSecret"] }),
     );
     const ingress = new cloudflare.ZeroTrustTunnelCloudflaredConfig(
       `${name}-ingress`,

@@ -253,6 +253,38 @@ function repeated(values: string[]): [index: number, value: string][] {
     .filter(([index, value]) => values.indexOf(value) !== index);
 }
 
+const uuidOf = (what: string) =>
+  matching(
+    /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,
+    `give the id of ${what}, such as f70ff985-a4ef-4643-bbbc-4a0ed4fc8415`,
+  ).optional();
+
+const idOf = (what: string) =>
+  matching(/^[0-9a-f]{32}$/, `give the id of ${what}, 32 hexadecimal digits`).optional();
+
+/** What is at Cloudflare already, made by hand or by a stack whose state was lost, by its ids there: for `ouchi adopt`. */
+const adopt = z.strictObject({
+  tunnel: uuidOf("the tunnel"),
+  record: idOf("the DNS record"),
+  application: uuidOf("the Access application"),
+  policies: z
+    .strictObject({
+      family: uuidOf("the reusable policy with the e-mail addresses"),
+      phones: uuidOf("the reusable policy with the service tokens"),
+    })
+    .prefault({}),
+  oneTimePin: uuidOf("the one-time PIN among the login methods"),
+  google: uuidOf("Google among the login methods"),
+  alerts: z
+    .strictObject({
+      tokenExpiry: idOf("the notification about expiring tokens"),
+      tunnelHealth: idOf("the notification about the tunnel's health"),
+    })
+    .prefault({}),
+  /** Service tokens, by "<person>-<phone>". Their secrets stay what they are, and unknown here. */
+  phones: z.record(z.string(), uuidOf("the phone's service token").unwrap()).default({}),
+});
+
 export const settingsSchema = z
   .strictObject({
     /** The zone at Cloudflare, bought and opened by hand. */
@@ -394,10 +426,12 @@ export const settingsSchema = z
     googleClientId: text("give the client id of Google's OAuth client").optional(),
     /** The secret that belongs to it; a secret of the stack. */
     googleClientSecret: text("give the client secret of Google's OAuth client").optional(),
+    /** Things at Cloudflare that `ouchi adopt` takes over. @default none */
+    adopt: adopt.prefault({}),
     /** The lock file of the container images. @default compose/images.lock.json */
     imagesLock: text("give the path of a lock file of images").default("compose/images.lock.json"),
   })
-  .superRefine(({ domain, family, googleClientId, googleClientSecret }, context) => {
+  .superRefine(({ domain, family, adopt, googleClientId, googleClientSecret }, context) => {
     if ((googleClientId === undefined) !== (googleClientSecret === undefined)) {
       const [missing, given] =
         googleClientId === undefined
@@ -407,6 +441,17 @@ export const settingsSchema = z
         code: "custom",
         path: [missing],
         message: `is missing, and ${given} is given: Google's sign-in needs both (pulumi config set --secret ouchi-photos:googleClientSecret), or neither`,
+      });
+    }
+    const phones = family.flatMap(({ name, phones }) =>
+      phones.map((each) => `${name}-${each.name}`),
+    );
+    for (const key of Object.keys(adopt.phones)) {
+      if (phones.includes(key)) continue;
+      context.addIssue({
+        code: "custom",
+        path: ["adopt", "phones", key],
+        message: "is no phone of the family: name one as <person>-<phone>, or remove it",
       });
     }
     family.forEach((each, index) => {
@@ -421,5 +466,6 @@ export const settingsSchema = z
   });
 
 export type Settings = z.infer<typeof settingsSchema>;
+export type Adopt = Settings["adopt"];
 export type Person = Settings["family"][number];
 export type Phone = Person["phones"][number];

@@ -6,6 +6,7 @@ import { type HookNames, type HookRequest, Hooks, noHooks } from "./hooks.ts";
 import { covers, parsePath, valueAt, withValueAt } from "./property-path.ts";
 import { type Diff, type LaunchOptions, Provider, ResourceInitFailed } from "./provider.ts";
 import type { Diagnostic, Operation, Step } from "./result.ts";
+import type { ImportFile } from "./import-file.ts";
 import type { CheckFailure, LogSeverity } from "./stand-in.ts";
 import {
   type PendingOperation,
@@ -260,6 +261,48 @@ export class Deployment {
       const provider = await this.#provider(reference);
       return provider.invoke(goal.token, goal.args, this.dryRun);
     });
+  }
+
+  /** Takes what exists already into the state, as the provider reads it. What the state holds is left as it is. */
+  async import({ nameTable, resources }: ImportFile): Promise<void> {
+    const urns = new Map(Object.entries(nameTable));
+    for (const { type, name, id, parent, component, version } of resources) {
+      const parentUrn = parent === undefined ? stackUrn(this.#options) : urns.get(parent);
+      if (parentUrn === undefined) {
+        throw this.fail(
+          new EngineError(`the parent "${parent}" of "${name}" is not named before it`),
+        );
+      }
+      const goal: Goal = {
+        ...{ type, name, parent: parentUrn, custom: !component, inputs: {}, version },
+        ...{ dependencies: [], propertyDependencies: {}, ignoreChanges: [], replaceOnChanges: [] },
+        ...{ additionalSecretOutputs: [], aliases: [] },
+      };
+      const state = await this.#track(() => this.#importOne(goal, id));
+      urns.set(name, state.urn);
+    }
+  }
+
+  async #importOne(goal: Goal, id: string): Promise<ResourceState> {
+    const urn = this.#claim(goal);
+    try {
+      if (this.#findOld(goal, urn)) throw new EngineError(`resource '${urn}' already exists`);
+      if (!goal.custom) return this.#registerComponent(goal, urn, undefined);
+      const reference = await this.#providerReference(goal);
+      const provider = await this.#provider(reference);
+      const found = await this.#slot(() =>
+        provider.read({ urn, type: goal.type, id }, { inputs: {}, outputs: {} }),
+      );
+      if (found === undefined) throw new EngineError(`resource '${id}' does not exist`);
+      const state = {
+        ...this.#stateOf(goal, urn, found.inputs ?? {}),
+        ...{ id: found.id, outputs: found.outputs, provider: reference },
+      };
+      this.#finish(state, undefined, "import");
+      return state;
+    } catch (error) {
+      throw this.fail(error, urn);
+    }
   }
 
   /** After the program: what it no longer names goes, and what was replaced. */
@@ -924,6 +967,10 @@ export class Deployment {
         "successfully by checking the state of the appropriate provider.",
     );
   }
+}
+
+function stackUrn({ stack, project }: DeploymentOptions): string {
+  return makeUrn({ stack, project, qualifiedType: stackType, name: `${project}-${stack}` });
 }
 
 /** Everything that must outlive `state`. */

@@ -10,6 +10,7 @@ const marks: Record<Operation, string> = {
   "delete-replaced": "--",
   same: "  ",
   read: "> ",
+  import: "= ",
   refresh: "~ ",
 };
 
@@ -21,6 +22,7 @@ const done: Record<Operation, string> = {
   "delete-replaced": "deleted original",
   same: "unchanged",
   read: "read",
+  import: "imported",
   refresh: "refreshed",
 };
 
@@ -28,6 +30,7 @@ const titles = {
   preview: "Previewing update",
   update: "Updating",
   refresh: "Refreshing",
+  import: "Importing",
   destroy: "Destroying",
 };
 
@@ -71,6 +74,7 @@ export class Display {
       [summary.delete, "- ", dryRun ? "to delete" : "deleted"],
       [summary.replace, "+-", dryRun ? "to replace" : "replaced"],
       [summary.read, "> ", dryRun ? "to read" : "read"],
+      [summary.import, "= ", dryRun ? "to import" : "imported"],
     ];
     for (const [count, mark, words] of counts) {
       if (count > 0) this.#write(`    ${mark}${count} ${words}`);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Deployment, protectedAndNeeded, Stopped, stackResource } from "./deployment.ts";
 import { Display } from "./display.ts";
 import { EngineError } from "./engine-error.ts";
+import { type ImportFile, readImportFile } from "./import-file.ts";
 import { type Monitor, serveMonitor } from "./monitor.ts";
 import { Passphrase, passphraseFrom } from "./passphrase.ts";
 import { type RunningProgram, runProgram } from "./program.ts";
@@ -47,7 +48,7 @@ export interface UpdateOptions extends StackOptions {
   signal?: AbortSignal;
 }
 
-type Verb = "preview" | "update" | "refresh" | "destroy";
+type Verb = "preview" | "update" | "refresh" | "destroy" | "import";
 
 interface Stack {
   project: Project;
@@ -97,6 +98,24 @@ export async function stackExport(options: StackOptions): Promise<string> {
   const stack = await openStack(options);
   const snapshot = readSnapshot(stack.stateFile, stack.passphraseOfState);
   return exportSnapshot(snapshot, stack.config.passphrase, options.showSecrets ?? false);
+}
+
+/** One setting's value, opened where it is a secret. */
+export async function configGet(options: StackOptions & { key: string }): Promise<string> {
+  const { config, name } = await openStack(options);
+  const value = config.values.get(options.key);
+  if (value === undefined) {
+    throw new EngineError(`configuration key '${options.key}' not found for stack '${name}'`);
+  }
+  return value;
+}
+
+/** `pulumi import --file`: what exists already, taken into the state. Nothing is changed where it is. */
+export async function importResources(
+  options: UpdateOptions & { file: string },
+): Promise<UpdateResult> {
+  const wanted = readImportFile(options.file);
+  return (await Pass.prepare(await openStack(options), options, "import")).finish(wanted);
 }
 
 export async function configSet(
@@ -220,16 +239,16 @@ class Pass {
     await this.#close();
   }
 
-  async finish(): Promise<UpdateResult> {
+  async finish(imports?: ImportFile): Promise<UpdateResult> {
     try {
-      return await this.#finish();
+      return await this.#finish(imports);
     } finally {
       this.#tellBegun();
       await this.#close();
     }
   }
 
-  async #finish(): Promise<UpdateResult> {
+  async #finish(imports: ImportFile | undefined): Promise<UpdateResult> {
     const { signal, showSecrets = false } = this.#options;
     const deployment = this.#deployment;
     this.#display.start(this.#verb, this.#stack.name);
@@ -237,7 +256,7 @@ class Pass {
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort);
     try {
-      await this.#work();
+      await this.#work(imports);
     } catch (error) {
       if (!(error instanceof Stopped)) deployment.fail(error);
     } finally {
@@ -271,8 +290,9 @@ class Pass {
     return result;
   }
 
-  async #work(): Promise<void> {
+  async #work(imports: ImportFile | undefined): Promise<void> {
     const deployment = this.#deployment;
+    if (imports) return deployment.import(imports);
     if (this.#verb === "refresh") return deployment.refresh();
     if (this.#verb === "destroy") {
       const { excludeProtected } = this.#options;

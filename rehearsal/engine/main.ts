@@ -1,9 +1,11 @@
 import { parseArgs } from "node:util";
 import {
+  configGet,
   configSet,
   destroy,
   EngineError,
   explain,
+  importResources,
   preview,
   refresh,
   stackExport,
@@ -14,23 +16,26 @@ import {
   up,
 } from "./engine.ts";
 
-const usage = `usage: main.ts <command> --stack NAME [--cwd DIR] [--config-file F] [--state FILE]
+const usage = `usage: main.ts <command> --stack NAME [--cwd DIR] [--config-file F] [--state FILE, or OUCHI_REHEARSAL_STATE]
   up | preview | refresh | destroy   [--yes] [--json] [--show-secrets] [--skip-preview]
                                      [--expect-no-changes] [--exclude-protected]
   stack output [NAME]                [--json] [--show-secrets]
   stack export                       [--show-secrets]
+  import                             --file FILE --yes
+  config get KEY
   config set KEY [VALUE]             [--secret]   (the value from stdin when it is left out)`;
 
 const updates = { up, preview, refresh, destroy };
 
 async function main(argv: string[]): Promise<number> {
   const { values, positionals } = parse(argv);
+  const stateFile = values.state ?? process.env.OUCHI_REHEARSAL_STATE;
   if (values.stack === undefined) throw new EngineError(`Name the stack by --stack.\n${usage}`);
   const options: UpdateOptions = {
     stack: values.stack,
     ...(values.cwd !== undefined && { cwd: values.cwd }),
     ...(values["config-file"] !== undefined && { configFile: values["config-file"] }),
-    ...(values.state !== undefined && { stateFile: values.state }),
+    ...(stateFile !== undefined && { stateFile }),
     showSecrets: values["show-secrets"] ?? false,
     skipPreview: values["skip-preview"] ?? false,
     expectNoChanges: values["expect-no-changes"] ?? false,
@@ -41,6 +46,10 @@ async function main(argv: string[]): Promise<number> {
   if (command in updates && rest.length === 0) {
     return update(updates[command as keyof typeof updates], options, values.json ?? false);
   }
+  if (command === "import" && rest.length === 0 && values.file !== undefined) {
+    const { file } = values;
+    return update((options) => importResources({ ...options, file }), options, false);
+  }
   const words = [command, rest[0]].join(" ");
   if (words === "stack output" && rest.length <= 2) {
     const outputs = await stackOutputs(options);
@@ -48,6 +57,10 @@ async function main(argv: string[]): Promise<number> {
   }
   if (words === "stack export" && rest.length === 1) {
     process.stdout.write(await stackExport(options));
+    return 0;
+  }
+  if (words === "config get" && rest.length === 2) {
+    process.stdout.write(`${await configGet({ ...options, key: rest[1]! })}\n`);
     return 0;
   }
   if (words === "config set" && (rest.length === 2 || rest.length === 3)) {
@@ -77,6 +90,9 @@ function parse(argv: string[]) {
         "skip-preview": flag,
         "expect-no-changes": flag,
         secret: flag,
+        file: text,
+        protect: text,
+        "generate-code": text,
       },
     });
   } catch (error) {

@@ -7,6 +7,7 @@ export type Operation =
   | "delete"
   | "same"
   | "read"
+  | "import"
   | "refresh"
   | "delete-replaced";
 
@@ -32,6 +33,7 @@ export interface Summary {
   delete: number;
   same: number;
   read: number;
+  import: number;
 }
 
 export interface UpdateResult {
@@ -53,7 +55,15 @@ export class UpdateFailed extends Error {
 }
 
 export function summarize(steps: Step[]): Summary {
-  const summary: Summary = { create: 0, update: 0, replace: 0, delete: 0, same: 0, read: 0 };
+  const summary: Summary = {
+    create: 0,
+    update: 0,
+    replace: 0,
+    delete: 0,
+    same: 0,
+    read: 0,
+    import: 0,
+  };
   for (const { op } of steps) {
     if (op !== "refresh" && op !== "delete-replaced") summary[op] += 1;
   }

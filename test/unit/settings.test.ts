@@ -42,6 +42,7 @@ describe("The settings of a home", () => {
     expect(parseSettings(config(home), "prod")).toEqual({
       ...home,
       hostname: "photos",
+      adopt: { alerts: {}, phones: {}, policies: {} },
       pi: { ...home.pi, port: 22, user: "pi", lan: true },
       disks: { main: { id: "usb-WDC_A-0:0" }, backup: { id: "usb-WDC_B-0:0" }, allowFormat: [] },
       family: [

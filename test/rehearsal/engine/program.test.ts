@@ -40,6 +40,7 @@ describe("a program under the rehearsal engine", () => {
       delete: 0,
       same: 0,
       read: 0,
+      import: 0,
     });
     expect(readFileSync(runs, "utf8")).toBe("preview\nupdate\n");
     expect(first.outputs).toMatchObject({

@@ -79,11 +79,40 @@ export class Cloudflare implements StandIn {
 
   async read({ id, type, outputs, inputs }: Parameters<StandIn["read"]>[0]) {
     const kind = kindOf(type);
+    if (Object.keys(outputs).length === 0) return this.#import(kind, type, id);
     const path = address(kind, outputs, held(outputs));
     try {
       const result = await this.#call("GET", path);
       // The inputs stay what was asked for: the next diff compares them with what is there.
       return { id, outputs: withId(outputsOf(kind, result, outputs, "read"), id), inputs };
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** By the id that the real provider wants for an import, which names the account or zone too. */
+  async #import(kind: ResourceKind, type: string, importId: string) {
+    const [, scope, owner, id] = /^(?:(accounts|zones)\/)?([^/]+)\/([^/]+)$/.exec(importId) ?? [];
+    if (
+      owner === undefined ||
+      id === undefined ||
+      (scope === undefined) === (kind.importsByScope ?? false)
+    ) {
+      const form = kind.importsByScope
+        ? "<accounts|zones>/<account_id|zone_id>/<id>"
+        : "<owner>/<id>";
+      throw new Error(`invalid ID: expected "${form}" for ${type}, got "${importId}"`);
+    }
+    const known: Properties = { [kind.inputs.accountId ? "accountId" : "zoneId"]: owner };
+    if (kind.item) known.tunnelId = id;
+    try {
+      const result = await this.#call("GET", address(kind, known, id));
+      const outputs = outputsOf(kind, result, known, "read");
+      const inputs = Object.fromEntries(
+        Object.entries(outputs).filter(([name]) => name in kind.inputs),
+      );
+      return { id, outputs: withId(outputs, id), inputs };
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) return undefined;
       throw error;

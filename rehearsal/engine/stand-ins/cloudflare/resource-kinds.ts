@@ -33,6 +33,8 @@ export interface ResourceKind {
   update: "PUT" | "PATCH";
   /** False: Cloudflare has no way to delete it. */
   deletable: boolean;
+  /** An import's id begins with "accounts/" or "zones/". @default false */
+  importsByScope?: boolean;
   check?(inputs: Properties): CheckFailure[];
   /** What the plan adds to the inputs, beyond the defaults. */
   plan?(inputs: Properties): Properties;
@@ -177,6 +179,7 @@ export const kinds: Record<string, ResourceKind> = {
     create: "POST",
     update: "PUT",
     deletable: true,
+    importsByScope: true,
     check: (inputs) => [
       ...togetherOnly(inputs, "clientSecretVersion", "previousClientSecretExpiresAt"),
       ...timestampOnly(inputs, "previousClientSecretExpiresAt"),
@@ -217,6 +220,7 @@ export const kinds: Record<string, ResourceKind> = {
     create: "POST",
     update: "PUT",
     deletable: true,
+    importsByScope: true,
   },
 
   "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy": {
@@ -308,6 +312,7 @@ export const kinds: Record<string, ResourceKind> = {
     create: "POST",
     update: "PUT",
     deletable: true,
+    importsByScope: true,
     plan: numberedPolicies,
   },
 

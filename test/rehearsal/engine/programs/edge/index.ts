@@ -13,6 +13,7 @@ export default program(async () => {
     apiToken: pulumi.runtime.getConfig("cloudflare:apiToken")!,
     baseUrl: pulumi.runtime.getConfig("cloudflare:baseUrl")!,
     ...{ accountId, domain, host },
+    adoptedRecord: settings.adopt.record,
   });
   const edge = new Edge("edge", { account, host, settings });
   edge.publish([]);
