@@ -26,7 +26,10 @@ try {
       const ran = await living.engine.up();
       if (ran.exitCode !== 0) throw new Error(ran.text);
     });
-    return { seconds: rounded(took), sshConnections: (await living.logins()) - logins };
+    return {
+      seconds: rounded(took),
+      sshConnections: (await living.logins()).length - logins.length,
+    };
   };
   const first = await up();
   const unchanged = await up();

@@ -55,6 +55,8 @@ function connectConfig(connection: Connection, presented: (key: Buffer) => void)
         : undefined),
     readyTimeout: connectTimeout,
     keepaliveInterval: 15_000,
+    // A Pi that unpacks images may leave its sshd without a turn for longer than ssh2's three.
+    keepaliveCountMax: 8,
     algorithms: {
       // Asks for the pinned key's kind: a server has several keys, and offers another one first.
       serverHostKey: (type === "ssh-rsa"

@@ -311,18 +311,13 @@ export class World {
     return stdout.split("\n").filter(Boolean).sort();
   }
 
-  /** SSH logins at the Pi since its last start. */
-  async logins(): Promise<number> {
+  /** SSH logins at the Pi since its last start, each as sshd noted it: its time, and the port it came from. */
+  async logins(): Promise<string[]> {
     const { stdout } = await this.asRoot([
-      ...[
-        "journalctl",
-        "--boot",
-        "--no-pager",
-        "--output=cat",
-        "--grep=^Accepted publickey for pi",
-      ],
+      ...["journalctl", "--boot", "--no-pager", "--output=short-precise"],
+      ...["--grep=^Accepted publickey for pi"],
     ]);
-    return stdout.split("\n").filter(Boolean).length;
+    return stdout.split("\n").filter((line) => line.includes("Accepted publickey"));
   }
 
   /** "sha1 path" of every original on the disk. */

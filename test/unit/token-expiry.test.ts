@@ -15,7 +15,7 @@ const token = (name: string, expires_at: string) => ({
   expires_at,
 });
 
-test("Tokens that end within 60 days are named, the family's alone", () => {
+test("Tokens that end within 60 days are named, the family's alone (row 40)", () => {
   const warnings = expiryWarnings(
     [
       token("ken ended", "2026-11-23T00:00:00Z"),

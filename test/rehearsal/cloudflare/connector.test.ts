@@ -27,7 +27,7 @@ describe("the connector, asked behind Access' back", () => {
   });
   afterAll(() => house.close());
 
-  test("answers 403 without a JWT and to one for another application", async () => {
+  test("answers 403 without a JWT and to one for another application (row 43)", async () => {
     expect(await ask()).toMatchObject({ status: 403, body: "" });
     const other = await token({ aud: ["0".repeat(64)] });
     expect(await ask({ "cf-access-jwt-assertion": other })).toMatchObject({ status: 403 });

@@ -55,7 +55,7 @@ describe("the edge of a strict organization", () => {
     });
   });
 
-  test("answers 401 to a wrong, an unknown, half a and a doubled token, and 403 to one that no policy names", async () => {
+  test("answers 401 to a wrong, an unknown, half a and a doubled token, and 403 to one that no policy names (row 44)", async () => {
     const { clientId, clientSecret } = house.phone;
     const cases: [Record<string, string | string[]>, number][] = [
       [house.phoneHeaders("0".repeat(64)), 401],
@@ -118,7 +118,7 @@ describe("the edge of a strict organization", () => {
     expect(await house.lastReason()).toBe("a Service Auth policy");
   });
 
-  test("refuses a token that is disabled or has expired", async () => {
+  test("refuses a token that is disabled or has expired (row 40)", async () => {
     const { serviceTokens } = house.api.zeroTrust.access;
     const status = async () => (await house.send("/", { headers: house.phoneHeaders() })).status;
     await serviceTokens.update(house.phone.id, { account_id, enabled: false });
@@ -192,7 +192,7 @@ describe("the edge of a strict organization", () => {
     house.clock.advance(61_000);
   });
 
-  test("refuses a body over 100 MB before anything reaches the origin, by length and chunk by chunk", async () => {
+  test("refuses a body over 100 MB before anything reaches the origin, by length and chunk by chunk (row 45)", async () => {
     const body = Buffer.alloc(101_000_000);
     const headers = house.phoneHeaders();
     const whole = await house.send("/api/assets", { method: "POST", headers, body });
@@ -368,7 +368,7 @@ describe("the edge of an older organization", () => {
     expect((await house.send("/")).status).toBe(302);
   });
 
-  test("a token in an Allow policy opens nothing", async () => {
+  test("a token in an Allow policy opens nothing (row 44)", async () => {
     const { policies } = house.api.zeroTrust.access;
     await policies.update(house.phonesPolicyId, {
       account_id,

@@ -163,7 +163,7 @@ describe("a lost state", () => {
   afterAll(() => house.close());
   afterEach(() => expect(house.gaps).toEqual([]));
 
-  it("makes no second house: the `up` stops and says what to type (row 45)", async () => {
+  it("makes no second house: the `up` stops and says what to type (row 47)", async () => {
     const things = house.things();
     const errors = errorsOf(await house.failure()).join("\n");
     expect(errors).toMatch(/already, and .*this stack's state knows nothing of it/);

@@ -59,7 +59,7 @@ describe("any family", { timeout: 600_000 }, () => {
       .flatMap(({ name, phones = [] }) => [name, ...phones.map((phone) => `${name}-${phone.name}`)])
       .sort();
 
-  it("gets in by every address and phone of its settings, and nobody else does; who leaves is out, and only they (row 39)", async () => {
+  it("gets in by every address and phone of its settings, and nobody else does; who leaves is out, and only they", async () => {
     await fc.assert(
       fc.asyncProperty(family, fc.nat(), async (drawn, leaver) => {
         const people = drawn.map(({ name, phones, shouting }) => ({

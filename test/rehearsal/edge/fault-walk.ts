@@ -1,11 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import type { LoggedCall } from "../../../rehearsal/cloudflare/api.ts";
 import { destroy, type UpdateResult } from "../../../rehearsal/engine/engine.ts";
 import { errorsOf } from "../engine/project-folder.ts";
 import { EdgeHouse, ken, type PersonSetting, writes } from "./edge-house.ts";
-
-type Fault = Parameters<EdgeHouse["world"]["faults"]["add"]>[0];
+import { type Fault, failureOf, type Moment, moments, twoAtATime } from "./moments.ts";
 
 type Kind = Omit<Fault, "method" | "path" | "after">;
 
@@ -27,24 +25,6 @@ const stopping: Record<string, Kind> = {
     message: "Invalid access token",
   },
 };
-
-/** A request by what it is, whatever ids are in it, and which one of these it is. */
-interface Moment {
-  method: Fault["method"];
-  path: string;
-  after: number;
-}
-
-function moments(calls: LoggedCall[]): Moment[] {
-  const seen = new Map<string, number>();
-  return calls.map(({ method, path }) => {
-    const pattern = `^${path.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}/g, "[0-9a-f-]+")}$`;
-    const key = `${method} ${pattern}`;
-    const after = seen.get(key) ?? 0;
-    seen.set(key, after + 1);
-    return { method: method as Fault["method"], path: pattern, after };
-  });
-}
 
 const rotated = (secretVersion: number): PersonSetting => ({
   ...ken,
@@ -104,36 +84,13 @@ function cure(house: EdgeHouse, failed: UpdateResult, stateBefore: string): stri
   return undefined;
 }
 
-/** Two houses at a time: most of a run is waiting. */
-async function twoAtATime<T>(items: T[], work: (item: T, house: EdgeHouse) => Promise<void>) {
-  const waiting = [...items];
-  const failures: string[] = [];
-  const worker = async () => {
-    const house = await EdgeHouse.build();
-    try {
-      for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
-        try {
-          await work(item, house);
-        } catch (error) {
-          failures.push(`${JSON.stringify(item)}: ${(error as Error).message}`);
-          return;
-        }
-      }
-    } finally {
-      await house.close();
-    }
-  };
-  await Promise.all([worker(), worker()]);
-  expect(failures).toEqual([]);
-}
-
 /**
  * The fault walk over a first `up` and a rotation.
  *
  * @param reads whether to walk every reading of the preflight, too, or one of them for all: they go through one function.
  */
 export function faultWalk(reads: "every reading" | "one reading") {
-  describe(`one fault at each request, with ${reads}, and the next \`up\` (row 41)`, {
+  describe(`one fault at each request, with ${reads}, and the next \`up\``, {
     timeout: 900_000,
   }, () => {
     const walked = (moments: Moment[]) =>
@@ -162,7 +119,7 @@ export function faultWalk(reads: "every reading" | "one reading") {
       await whole(house, things);
     });
 
-    it.each(Object.keys(passing))("neither notices %s at every request", async (name) => {
+    it.each(Object.keys(passing))("neither notices %s at every request (row 38)", async (name) => {
       const house = await EdgeHouse.build();
       try {
         const everywhere = (moments: Moment[]) => {
@@ -184,7 +141,7 @@ export function faultWalk(reads: "every reading" | "one reading") {
       }
     });
 
-    it.each(Object.keys(stopping))("a first `up` outlasts %s", async (name) => {
+    it.each(Object.keys(stopping))("a first `up` outlasts %s (row 38)", async (name) => {
       await twoAtATime(walked(ofFirstUp), async (moment, house) => {
         house.set("family", [ken]);
         house.world.faults.add({ ...moment, ...stopping[name]! });
@@ -200,7 +157,7 @@ export function faultWalk(reads: "every reading" | "one reading") {
       });
     });
 
-    it.each(Object.keys(stopping))("a rotation outlasts %s", async (name) => {
+    it.each(Object.keys(stopping))("a rotation outlasts %s (row 38)", async (name) => {
       const versions = new Map<EdgeHouse, number>();
       await twoAtATime(walked(ofRotation), async (moment, house) => {
         if (!versions.has(house)) await house.up();
@@ -230,13 +187,4 @@ export function faultWalk(reads: "every reading" | "one reading") {
       });
     });
   });
-}
-
-async function failureOf(house: EdgeHouse): Promise<UpdateResult | undefined> {
-  try {
-    await house.up();
-    return undefined;
-  } catch (error) {
-    return (error as { result: UpdateResult }).result;
-  }
 }

@@ -87,7 +87,7 @@ describe("the edge, from nothing to nothing", () => {
     expect(writes(house.takeCalls())).toEqual([]);
   });
 
-  it("shows in `preview --refresh` whatever was changed or deleted by hand, and `up` mends it (row 40)", async () => {
+  it("shows in `preview --refresh` whatever was changed or deleted by hand, and `up` mends it (row 41)", async () => {
     const { data } = house.world.state;
     const wanted = house.things();
     data.applications[0]!.session_duration = "24h";
@@ -132,7 +132,7 @@ describe("the edge, from nothing to nothing", () => {
     expect(calls.slice(deletion + 1).filter((line) => line.startsWith("PUT"))).toEqual([]);
   });
 
-  it("rotates one phone by one write; the old secret works until the overlap ends (row 38)", async () => {
+  it("rotates one phone by one write; the old secret works until the overlap ends (row 40)", async () => {
     const before = (await house.headers()).ken!.iphone as Record<string, string>;
     const overlapUntil = soon(house.clock, 2);
     house.takeCalls();
@@ -153,7 +153,7 @@ describe("the edge, from nothing to nothing", () => {
     expect([await status(before), await status(after)]).toEqual([past, offline]);
   });
 
-  it("moves to another hostname without a gap, and lets nobody in by the old one", async () => {
+  it("moves to another hostname without a gap, and lets nobody in by the old one (row 42)", async () => {
     house.set("hostname", "pictures");
     await house.up();
     expect(house.things().filter((thing) => thing.startsWith("record"))).toEqual([
@@ -185,7 +185,7 @@ describe("the edge, from nothing to nothing", () => {
     expect(data.applications[0]!.allowed_idps).toHaveLength(1);
   });
 
-  it("shows no secret in what it prints or in the plain parts of its state (row 47)", async () => {
+  it("shows no secret in what it prints or in the plain parts of its state", async () => {
     const { data } = house.world.state;
     const secrets = [
       apiToken,
@@ -202,7 +202,7 @@ describe("the edge, from nothing to nothing", () => {
     }
   });
 
-  it("goes in the order of its coming, name first", async () => {
+  it("goes in the order of its coming, name first (row 42)", async () => {
     house.takeCalls();
     await house.folder.update({}, destroy);
     const calls = lines(writes(house.takeCalls()));
