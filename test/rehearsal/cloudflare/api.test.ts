@@ -265,6 +265,121 @@ describe("the official client against the pretend API", () => {
     await serviceTokens.delete(token.id!, { account_id });
   });
 
+  test("lists and changes each kind of thing that the kit makes", async () => {
+    const name = "listed";
+    const { access, identityProviders, tunnels } = client.zeroTrust;
+    const tunnel = await tunnels.cloudflared.create({ account_id, name, config_src: "cloudflare" });
+    const google = await identityProviders.create({
+      account_id,
+      name,
+      type: "google",
+      config: { client_id: "1.apps.example", client_secret: "canary-of-google" },
+    });
+    const token = await access.serviceTokens.create({ account_id, name });
+    const family = await access.policies.create({
+      account_id,
+      name,
+      decision: "allow",
+      include: [{ email: { email: "ken@example.com" } }],
+    });
+    const gate = {
+      account_id,
+      type: "self_hosted" as const,
+      name,
+      domain: "listed.example.com",
+      allowed_idps: [google.id!],
+      policies: [{ id: family.id!, precedence: 1 }],
+    };
+    const application = await access.applications.create(gate);
+    const alert = {
+      account_id,
+      name,
+      alert_type: "tunnel_health_event" as const,
+      enabled: true,
+      mechanisms: { email: [{ id: "ken@example.com" }] },
+    };
+    const { id: alertId } = await client.alerting.policies.create(alert);
+
+    const ids = async (list: AsyncIterable<{ id?: string; name?: string }>) => {
+      const found = [];
+      for await (const one of list) if (one.name === name) found.push(one.id);
+      return found;
+    };
+    expect(await ids(tunnels.cloudflared.list({ account_id }))).toEqual([tunnel.id]);
+    expect(await ids(identityProviders.list({ account_id }))).toEqual([google.id]);
+    expect(await ids(access.serviceTokens.list({ account_id }))).toEqual([token.id]);
+    expect(await ids(access.policies.list({ account_id }))).toEqual([family.id]);
+    expect(await ids(access.applications.list({ account_id }))).toEqual([application.id]);
+    expect(await ids(client.alerting.policies.list({ account_id }))).toEqual([alertId]);
+
+    // No listing and no reading tells the secret.
+    const read = await identityProviders.get(google.id!, { account_id });
+    expect(JSON.stringify(read)).not.toContain("canary-of-google");
+    await access.policies.update(family.id!, {
+      account_id,
+      name,
+      decision: "allow",
+      include: [{ email: { email: "mio@example.com" } }],
+      session_duration: "730h",
+    });
+    expect(await access.policies.get(family.id!, { account_id })).toMatchObject({
+      include: [{ email: { email: "mio@example.com" } }],
+      session_duration: "730h",
+      app_count: 1,
+    });
+    await access.applications.update(application.id!, { ...gate, session_duration: "24h" });
+    expect(await access.applications.get(application.id!, { account_id })).toMatchObject({
+      aud: (application as { aud: string }).aud,
+      session_duration: "24h",
+    });
+    await client.alerting.policies.update(alertId!, { ...alert, enabled: false });
+    expect(await client.alerting.policies.get(alertId!, { account_id })).toMatchObject({
+      enabled: false,
+    });
+
+    // What is in use stays.
+    expect(await refusal(identityProviders.delete(google.id!, { account_id }))).toMatchObject({
+      status: 409,
+    });
+    await access.applications.delete(application.id!, { account_id });
+    await access.policies.delete(family.id!, { account_id });
+    await access.serviceTokens.delete(token.id!, { account_id });
+    await identityProviders.delete(google.id!, { account_id });
+    await client.alerting.policies.delete(alertId!, { account_id });
+    await tunnels.cloudflared.delete(tunnel.id!, { account_id });
+  });
+
+  test("answers 404 to whatever is read, changed or deleted and is not there", async () => {
+    const none = "00000000-0000-4000-8000-000000000000";
+    const { access, identityProviders, tunnels } = client.zeroTrust;
+    const gone = [
+      tunnels.cloudflared.get(none, { account_id }),
+      tunnels.cloudflared.delete(none, { account_id }),
+      tunnels.cloudflared.token.get(none, { account_id }),
+      tunnels.cloudflared.configurations.get(none, { account_id }),
+      identityProviders.get(none, { account_id }),
+      identityProviders.delete(none, { account_id }),
+      access.serviceTokens.get(none, { account_id }),
+      access.serviceTokens.update(none, { account_id, name: "none" }),
+      access.serviceTokens.rotate(none, { account_id }),
+      access.serviceTokens.delete(none, { account_id }),
+      access.policies.get(none, { account_id }),
+      access.policies.delete(none, { account_id }),
+      access.applications.get(none, { account_id }),
+      access.applications.delete(none, { account_id }),
+      client.alerting.policies.get(none.replaceAll("-", ""), { account_id }),
+      client.alerting.policies.delete(none.replaceAll("-", ""), { account_id }),
+      client.dns.records.get("0".repeat(32), { zone_id }),
+      client.dns.records.delete("0".repeat(32), { zone_id }),
+      client.zones.get({ zone_id: "0".repeat(32) }),
+    ];
+    const statuses = await Promise.all(gone.map(async (call) => (await refusal(call)).status));
+    expect(statuses.map((status) => status === 404 || status === 403)).toEqual(
+      gone.map(() => true),
+    );
+    expect(statuses.filter((status) => status === 403).length).toBeLessThan(2);
+  });
+
   test("keeps an alert", async () => {
     const { id } = await client.alerting.policies.create({
       account_id,
