@@ -55,6 +55,11 @@ export class Preflight extends pulumi.CustomResource {
   /** Of the interface that has the default route: for the router's address reservation. */
   declare readonly macAddress: pulumi.Output<string>;
   declare readonly addresses: pulumi.Output<string[]>;
+  /**
+   * By the subject of a bundle, a number that is raised when what lies on the Pi is no longer as the kit left it.
+   * Whatever goes to the Pi again when its number is raised mends it; known in a preview.
+   */
+  declare readonly repairs: pulumi.Output<Record<string, number>>;
 
   constructor(name: string, args: PreflightArgs, opts?: pulumi.CustomResourceOptions) {
     super(
@@ -65,6 +70,7 @@ export class Preflight extends pulumi.CustomResource {
         connection: sealed(args.connection),
         macAddress: undefined,
         addresses: undefined,
+        repairs: undefined,
       },
       { version, ...opts },
     );

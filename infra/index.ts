@@ -44,6 +44,7 @@ async function house() {
   const server = new HomeServer("pi", {
     connection,
     bundles,
+    repairs: preflight.repairs,
     databasePassword: secrets.databasePassword,
     borgPassphrase: secrets.borgPassphrase,
     tunnelToken: edge.tunnel.connectorToken,

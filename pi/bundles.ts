@@ -41,6 +41,7 @@ const programs = [
   "apply",
   "backup",
   "disks",
+  "drift",
   "restore",
   "scrub",
   "stack",

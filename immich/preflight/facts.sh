@@ -46,6 +46,10 @@ for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
   [ -b "$link" ] && printf '%s %s\n' "$(readlink -f "$link")" "$link"
 done
 
+# What the kit laid down here, and whether it still lies so. Without the program the kit was never here.
+section drift
+[ "$sudo" = yes ] && sudo -n /usr/local/libexec/ouchi-photos/drift 2>/dev/null
+
 # Only what shows nothing is read: a signature that udev did not tell of, or bytes without any.
 section contents
 [ "$sudo" = yes ] || exit 0

@@ -35,6 +35,14 @@ export interface Facts {
   contents: Record<string, { nonZeroBytes: number; signatures: string[] }>;
   macAddress: string;
   addresses: string[];
+  /** What is no longer as the kit left it, by the subject that mends it; undefined where the kit never was. */
+  drift?: Drift[];
+}
+
+export interface Drift {
+  subject: string;
+  /** A clause, such as `"/etc/fstab" was changed`. */
+  what: string;
 }
 
 interface LsblkDevice {
@@ -118,6 +126,7 @@ export function parseFacts(output: string): Facts {
         ];
       }),
     ),
+    ...(text("drift") && { drift: json<{ found: Drift[] }>("drift", { found: [] }).found }),
     macAddress: network?.address ?? "",
     addresses: (network?.addr_info ?? [])
       .filter((address) => address.scope === "global" && address.local)

@@ -17,7 +17,11 @@ export interface PreflightInputs {
   connection: Connection;
   disks: Disks;
   contents: Contents;
+  /** Set by the check: how often each subject was mended, by its name. */
+  repairs?: Repairs;
 }
+
+export type Repairs = Record<string, number>;
 
 /** By the name of a part of the Pi, a digest of what the program wants there. */
 export type Contents = Record<string, string>;
@@ -31,6 +35,9 @@ export interface PreflightOutputs extends PreflightInputs {
   macAddress: string;
   addresses: string[];
 }
+
+/** What the Pi is brought to, in the order in which it is. */
+const subjects = ["system", "disks", "docker", "secrets", "immich", "tunnel", "backup"];
 
 const script = readFileSync(new URL("facts.sh", import.meta.url), "utf8");
 
@@ -47,6 +54,29 @@ interface Finding extends CheckFailure {
 /** What is new or differs. What is no longer wanted is left as it is, so it changes nothing on the Pi. */
 export function toChange(olds: Contents | undefined, news: Contents): string[] {
   return Object.keys(news).filter((part) => olds?.[part] !== news[part]);
+}
+
+/**
+ * Raises the number of each subject that has drifted. It goes with the subject's bundle, so that `apply` runs again
+ * for what differs on the Pi although the program asks for nothing new.
+ *
+ * @param olds undefined before the first deployment, when nothing can have drifted.
+ */
+export function repairs(olds: PreflightInputs | undefined, drifted: string[]): Repairs {
+  const before = olds?.repairs ?? {};
+  if (!olds) return before;
+  const raised = drifted.map((subject) => [subject, (before[subject] ?? 0) + 1]);
+  return { ...before, ...Object.fromEntries(raised) };
+}
+
+/** The subjects that are not as the kit left them, each told to the person. */
+async function drifted({ drift }: Facts, context: Context): Promise<string[]> {
+  const subjectsFound = drift?.map(({ subject }) => subject) ?? subjects;
+  const sentences = drift?.map(
+    ({ subject, what }) => `On the Pi, ${what}: "up" mends it (${subject}).`,
+  ) ?? ['The Pi holds nothing of the kit, as after a new SD card: "up" lays it all down again.'];
+  for (const sentence of sentences) await context.log("warning", sentence);
+  return subjectsFound;
 }
 
 async function lookAt(connection: SharedConnection): Promise<Facts> {
@@ -72,9 +102,10 @@ async function outputsOf(context: Context, inputs: PreflightInputs): Promise<Pre
 export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
   secrets: ["connection.privateKey"],
   computed: ["macAddress", "addresses"],
-  compared: ["connection", "disks", "contents"],
+  compared: ["connection", "disks", "contents", "repairs"],
 
   async check(context, olds, news, known) {
+    news.repairs = olds?.repairs ?? {};
     if (!known(news.connection) || !known(news.disks)) return [];
     const { shared } = context.api(news.connection);
     const found: Finding[] = [];
@@ -86,6 +117,10 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
       const verdict = evaluate(await look, news.disks, Date.now() / 1000);
       found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
+      // Nothing is mended on a Pi that is unfit: who only revokes a token must not be stopped by it.
+      if (found.length === 0 && olds) {
+        news.repairs = repairs(olds, await drifted(await look, context));
+      }
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       const outOfReach = error instanceof OutOfReach;

@@ -25,6 +25,8 @@ export interface PlainBundles {
 export interface HomeServerArgs {
   connection: PiConnection;
   bundles: PlainBundles;
+  /** By subject, a number that is raised when the Pi has drifted: the subject's bundle then goes there again. */
+  repairs: pulumi.Input<Record<string, number>>;
   /** Secret. */
   databasePassword: pulumi.Input<string>;
   /** Secret. */
@@ -60,7 +62,9 @@ export class HomeServer extends pulumi.ComponentResource {
           connection,
           create: shellLine(role === "system" ? bootstrapCommand() : applyCommand(role)),
           ...lifecycle,
-          stdin,
+          stdin: pulumi
+            .all([stdin, args.repairs])
+            .apply(([text, repairs]) => withRepair(text, repairs[role])),
           addPreviousOutputInEnv: false,
         },
         // The Pi goes on serving at home after a destroy: only the connector is taken away, for which a Pi must answer.
@@ -91,6 +95,11 @@ export class HomeServer extends pulumi.ComponentResource {
     this.backup = subject("backup", bundleInput(bundles.backup), [this.connector]);
     this.registerOutputs();
   }
+}
+
+/** What follows the bundle is ignored on the Pi; here it makes the command run again. */
+function withRepair(input: string, repair: number | undefined): string {
+  return repair === undefined ? input : `${input}${JSON.stringify({ repair })}\n`;
 }
 
 /** pulumi-command ignores the host key unless it is set: it always is. */

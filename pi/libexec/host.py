@@ -2,11 +2,13 @@
 
 import contextlib
 import fcntl
+import grp
 import hashlib
 import hmac
 import json
 import os
 import pathlib
+import pwd
 import secrets
 import subprocess
 import sys
@@ -72,6 +74,14 @@ def output(argv, **options):
 
 def say(text):
     print(text, flush=True)
+
+
+def user_number(name):
+    return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+
+
+def group_number(name):
+    return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
 
 
 def sync_folder(path):

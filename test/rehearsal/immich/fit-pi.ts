@@ -32,6 +32,7 @@ export const fitPi = (changes: Record<string, string> = {}): string =>
     }),
     links: "/dev/sda /dev/disk/by-id/usb-ONE\n/dev/sdb /dev/disk/by-id/usb-TWO",
     targets: "/dev/sda /dev/disk/by-id/usb-ONE\n/dev/sdb /dev/disk/by-id/usb-TWO",
+    drift: '{"format": 1, "busy": null, "found": []}',
     contents: "/dev/sda 0 \n/dev/sdb 0 ",
     ...changes,
   })

@@ -40,6 +40,8 @@ const inputs = (connection: Properties = {}, immich = "one") => ({
   },
   contents: { immich, "person ken": "a" },
 });
+/** As the check leaves them while nothing has drifted. */
+const checkedInputs = (...args: Parameters<typeof inputs>) => ({ ...inputs(...args), repairs: {} });
 const warnings = () =>
   plugin.messages.filter(({ severity }) => severity === "warning").map(({ message }) => message);
 
@@ -48,10 +50,10 @@ describe("Preflight", () => {
     const before = sshd.logins();
     const { inputs: checked, failures } = await plugin.check(of, undefined, inputs());
     expect(failures).toEqual([]);
-    expect(checked).toEqual(inputs());
+    expect(checked).toEqual(checkedInputs());
     const { outputs } = await plugin.create(of, checked);
     expect(outputs).toEqual({
-      ...inputs(),
+      ...checkedInputs(),
       macAddress: "dc:a6:32:00:00:01",
       addresses: ["192.168.11.14"],
     });
@@ -60,7 +62,7 @@ describe("Preflight", () => {
       changes: false,
       replaces: [],
     });
-    expect(await plugin.diff("preflight", of, outputs, inputs({}, "two"))).toEqual({
+    expect(await plugin.diff("preflight", of, outputs, checkedInputs({}, "two"))).toEqual({
       changes: true,
       replaces: [],
     });
@@ -144,6 +146,43 @@ describe("Preflight", () => {
     expect(JSON.stringify(failures) + plugin.printed()).not.toContain("canary");
   });
 
+  describe("with a Pi that is no longer as the kit left it", () => {
+    const found = (...found: { subject: string; what: string }[]) =>
+      fitPi({ drift: JSON.stringify({ format: 1, busy: null, found }) });
+
+    it("tells what it is, and raises the numbers of the subjects that mend it (row 37)", async () => {
+      sshd.answer(
+        found(
+          { subject: "docker", what: '"/etc/docker/daemon.json" was changed' },
+          { subject: "docker", what: '"docker.service" does not run (inactive)' },
+          { subject: "backup", what: '"/etc/cron.d/ouchi-photos" is gone' },
+        ),
+      );
+      const olds = { ...inputs(), repairs: { docker: 1, immich: 4 } };
+      const { failures, inputs: checked } = await plugin.check(of, olds, inputs());
+      expect(failures).toEqual([]);
+      expect(checked).toEqual({ ...inputs(), repairs: { docker: 2, immich: 4, backup: 1 } });
+      expect(warnings()[0]).toBe(
+        'On the Pi, "/etc/docker/daemon.json" was changed: "up" mends it (docker).',
+      );
+      expect(await plugin.diff("preflight", of, olds, checked)).toMatchObject({ changes: true });
+    });
+
+    it("has everything laid down again on a new SD card (row 22)", async () => {
+      sshd.answer(fitPi({ drift: "" }));
+      const { inputs: checked } = await plugin.check(of, checkedInputs(), inputs());
+      expect(Object.keys(checked.repairs as object)).toHaveLength(7);
+      expect(warnings()).toEqual([expect.stringContaining("as after a new SD card")]);
+    });
+
+    it("mends nothing while the Pi is unfit, so that a token can be revoked", async () => {
+      sshd.answer(fitPi({ sudo: "no", drift: "" }));
+      const { failures, inputs: checked } = await plugin.check(of, checkedInputs(), inputs());
+      expect(failures).toEqual([]);
+      expect(checked).toEqual(checkedInputs());
+    });
+  });
+
   describe("with the Pi out of reach", () => {
     it("stops before anything is changed when something on it must change", async () => {
       const port = await freePort();
@@ -157,7 +196,7 @@ describe("Preflight", () => {
     });
 
     it("goes on with a warning when nothing on it has to change", async () => {
-      const news = inputs({ port: await freePort() });
+      const news = checkedInputs({ port: await freePort() });
       const { failures, inputs: checked } = await plugin.check(of, news, news);
       expect(failures).toEqual([]);
       expect(checked).toEqual(news);
@@ -171,7 +210,7 @@ describe("Preflight", () => {
     });
 
     it("lets a person be removed, who stays in Immich", async () => {
-      const known = inputs({ port: await freePort() });
+      const known = checkedInputs({ port: await freePort() });
       const olds = { ...known, macAddress: "dc:a6:32:00:00:01", addresses: ["192.168.11.14"] };
       const news = { ...known, contents: { immich: "one" } };
       const { failures, inputs: checked } = await plugin.check(of, known, news);

@@ -124,6 +124,8 @@ def main(arguments, state):
                 print("Error response from daemon: container immich_postgres is not running", file=sys.stderr)
                 return 1
             return execute(rest)
+        case ["ps", "--no-trunc", "--format", "{{.Image}}"]:
+            print("\n".join(state["running"].values()))
         case ["inspect", "--format", "{{.State.Running}}", name]:
             print("true" if name in state["running"] else "false")
         case ["inspect", "--format", "{{.Config.Image}}", name]:

@@ -48,8 +48,22 @@ def systemctl(arguments, state):
             return 0
         case ["is-active", "--quiet", unit]:
             return 0 if unit in state["active"] else 3
-        case ["is-enabled", "--quiet", unit]:
-            return 0 if unit in state["enabled"] else 1
+        case ["is-enabled", unit] | ["is-enabled", "--quiet", unit]:
+            masked = os.path.realpath(f"{UNITS}/{unit}") == "/dev/null"
+            if arguments[1] != "--quiet":
+                print("masked" if masked else "enabled" if unit in state["enabled"] else "disabled")
+            return 0 if unit in state["enabled"] and not masked else 1
+        case ["unmask", unit]:
+            os.unlink(f"{UNITS}/{unit}")
+            return 0
+        case ["show", "--property=LoadState,UnitFileState,ActiveState", *units]:
+            for unit in units:
+                masked = os.path.realpath(f"{UNITS}/{unit}") == "/dev/null"
+                enabled = "enabled" if unit in state["enabled"] else "disabled"
+                print(f"LoadState={'masked' if masked else 'loaded'}")
+                print(f"ActiveState={'active' if unit in state['active'] else 'inactive'}")
+                print(f"UnitFileState={'masked' if masked else enabled}\n")
+            return 0
         case ["enable", unit]:
             state["enabled"].append(unit)
         case ["start", "--no-block", unit]:
@@ -100,6 +114,9 @@ def apt_get(arguments, state):
 
 
 def dpkg_query(arguments, state):
+    if arguments[:2] == ["--show", "--showformat=${Package} ${db:Status-Status}\\n"]:
+        print("\n".join(f"{name} installed" for name in arguments[2:] if name in state["installed"]))
+        return 0 if set(arguments[2:]) <= set(state["installed"]) else 1
     if arguments[:2] != ["--show", "--showformat=${db:Status-Status}"] or len(arguments) != 3:
         unknown(["dpkg-query", *arguments])
     if arguments[2] not in state["installed"]:
