@@ -6,6 +6,7 @@ import type { Connection } from "./connection.ts";
 import type { Log } from "./engine-log.ts";
 import { deployed, preflight } from "./preflight/preflight.ts";
 import { type Context, changedKeys, type ResourceKind } from "./resource-kind.ts";
+import { restarted } from "./restarted.ts";
 import { systemSettings } from "./system-settings.ts";
 import { user } from "./user.ts";
 import { UserError } from "./user-error.ts";
@@ -18,6 +19,7 @@ const kinds: Record<string, AnyKind> = {
   "immich:index:Admin": admin as unknown as AnyKind,
   "immich:index:Deployed": deployed as unknown as AnyKind,
   "immich:index:Preflight": preflight as unknown as AnyKind,
+  "immich:index:Restarted": restarted as unknown as AnyKind,
   "immich:index:SystemSettings": systemSettings as unknown as AnyKind,
   "immich:index:User": user as unknown as AnyKind,
 };

@@ -41,6 +41,8 @@ export interface DiskIdentity {
 export interface PreflightArgs {
   connection: ConnectionArgs;
   disks: { main: DiskIdentity; backup: DiskIdentity };
+  /** Whether faces and contents are recognised on the Pi, which wants memory. */
+  machineLearning: boolean;
   contents: Contents;
 }
 
@@ -90,6 +92,24 @@ export class Deployed extends pulumi.CustomResource {
   constructor(name: string, args: DeployedArgs, opts?: pulumi.CustomResourceOptions) {
     super(
       "immich:index:Deployed",
+      name,
+      { ...args, connection: sealed(args.connection) },
+      { version, ...opts },
+    );
+  }
+}
+
+export interface RestartedArgs {
+  connection: ConnectionArgs;
+  /** What the command before has said: with a line "restarts: <boot id>" another boot is waited for. */
+  after: pulumi.Input<string>;
+}
+
+/** A Pi that has come back from the restart that was announced; at once where none was. */
+export class Restarted extends pulumi.CustomResource {
+  constructor(name: string, args: RestartedArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:Restarted",
       name,
       { ...args, connection: sealed(args.connection) },
       { version, ...opts },

@@ -35,7 +35,11 @@ async function house() {
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);
   }
-  const preflight = new Preflight("preflight", { ...onThePi, disks });
+  const preflight = new Preflight("preflight", {
+    ...onThePi,
+    disks,
+    machineLearning: settings.machineLearning,
+  });
   await settled(preflight.urn);
 
   const secrets = new ProtectedSecrets("secrets");

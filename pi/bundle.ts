@@ -63,7 +63,7 @@ export interface DiskIdentity {
 }
 
 export interface SubjectSettings {
-  system: { timeZone: string };
+  system: { timeZone: string; kernelWords: string[] };
   disks: { main: DiskIdentity; backup: DiskIdentity };
   docker: Record<string, never>;
   secrets: Record<string, never>;

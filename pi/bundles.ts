@@ -112,7 +112,12 @@ function withValues(environment: string, values: Record<string, string>): string
   }, environment);
 }
 
-export function systemBundle(settings: { timeZone: string }): Bundle<"system"> {
+export function systemBundle(settings: {
+  timeZone: string;
+  /** Words that the kernel's command line must have; the Pi restarts once for those that it lacks. */
+  kernelWords: string[];
+}): Bundle<"system"> {
+  const sshd = "/etc/ssh/sshd_config.d/10-ouchi-photos.conf";
   const journald = "/etc/systemd/journald.conf.d/90-ouchi-photos.conf";
   const sysctl = "/etc/sysctl.d/90-ouchi-photos.conf";
   return bundle("system", settings, {
@@ -130,6 +135,9 @@ export function systemBundle(settings: { timeZone: string }): Bundle<"system"> {
       hostFile("/etc/systemd/system.conf.d/90-ouchi-photos.conf"),
       hostFile(`${units}/systemd-time-wait-sync.service.d/10-ouchi-cap.conf`),
       hostFile(sysctl),
+      hostFile(sshd),
+      hostFile("/etc/apt/apt.conf.d/52ouchi-photos"),
+      hostFile("/etc/rpi/swap.conf.d/90-ouchi-photos.conf"),
     ],
     packages: [
       "ca-certificates",
@@ -140,12 +148,14 @@ export function systemBundle(settings: { timeZone: string }): Bundle<"system"> {
       "iproute2",
       "python3",
       "systemd-timesyncd",
+      "unattended-upgrades",
       "util-linux",
     ],
     units: [
       unit("cron.service", {}),
       unit("systemd-journald.service", { enable: false, onChange: "restart", watches: [journald] }),
       unit("systemd-sysctl.service", { enable: false, onChange: "restart", watches: [sysctl] }),
+      unit("ssh.service", { enable: false, start: false, onChange: "reload", watches: [sshd] }),
       // Not started now: it would wait for the right time, and only a boot needs it.
       unit("systemd-time-wait-sync.service", { start: false }),
     ],

@@ -48,10 +48,10 @@ export class EngineRun {
 
   /** The state as it lies on disk: its secrets are encrypted. */
   async stateText(): Promise<string> {
-    return readFile(this.#stateFile, "utf8");
+    return readFile(this.stateFile, "utf8");
   }
 
-  get #stateFile(): string {
+  get stateFile(): string {
     return this.engine === "rehearsal"
       ? join(this.#folder, "state.json")
       : join(this.#folder, ".pulumi/stacks/ouchi-photos/rehearsal.json");
@@ -186,7 +186,7 @@ export class EngineRun {
   }
 
   #stateOption(): string[] {
-    return this.engine === "rehearsal" ? ["--state", this.#stateFile] : [];
+    return this.engine === "rehearsal" ? ["--state", this.stateFile] : [];
   }
 
   async #quietly<T>(work: () => Promise<T>): Promise<T> {

@@ -25,6 +25,10 @@ const roles: Role[] = ["main", "backup"];
 const gibibyte = 2 ** 30;
 const leastRootFree = gibibyte / 2;
 const wishedRootFree = 2 * gibibyte;
+/** Bytes. What "8 GB" is after the firmware took its part, and a 6 GB one hardly passes. */
+const leastForMachineLearning = 5.5 * gibibyte;
+/** A disk that is plugged in and out may cost a few. */
+const fewResets = 3;
 /** The first with Docker's client and Compose as packages of its own. */
 const oldestDebian = 13;
 /** More than any time zone mistake, less than a clock that never was set. */
@@ -35,7 +39,11 @@ export interface Verdict {
   warnings: string[];
 }
 
-export function evaluate(facts: Facts, disks: Disks, laptopClock: number): Verdict {
+export function evaluate(
+  facts: Facts,
+  { disks, machineLearning }: { disks: Disks; machineLearning: boolean },
+  laptopClock: number,
+): Verdict {
   const failures: CheckFailure[] = [];
   const warnings: string[] = [];
   const fail = (property: string, reason: string) => failures.push({ property, reason });
@@ -58,10 +66,20 @@ export function evaluate(facts: Facts, disks: Disks, laptopClock: number): Verdi
       `The Pi asks for a password at "sudo": put the kit's first-boot files on the SD card, or allow it on the Pi by: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/010-ouchi-photos`,
     );
   }
-  if (!facts.hasMemoryCgroup) {
+  if (!facts.hasMemoryCgroup && facts.kernelLine) {
+    warnings.push(
+      `The Pi runs without its memory cgroup, so containers could take all its memory: "up" switches it on in ${facts.kernelLine}, and the Pi restarts once.`,
+    );
+  } else if (!facts.hasMemoryCgroup) {
     fail(
       "pi.host",
-      `The Pi runs without its memory cgroup, so containers could not be kept from taking all its memory: add "cgroup_enable=memory" to the one line of /boot/firmware/cmdline.txt (the kit's first-boot files have it) and reboot the Pi.`,
+      `The machine runs without its memory cgroup, so containers could not be kept from taking all its memory: add "cgroup_enable=memory" to its kernel's command line and restart it.`,
+    );
+  }
+  if (machineLearning && facts.memoryBytes < leastForMachineLearning) {
+    fail(
+      "machineLearning",
+      `The Pi has ${size(facts.memoryBytes)} of memory, and recognising faces and contents beside the rest wants 6 GB: set machineLearning to false.`,
     );
   }
   if (!facts.hasPython) {
@@ -81,6 +99,8 @@ export function evaluate(facts: Facts, disks: Disks, laptopClock: number): Verdi
     );
   }
 
+  warnings.push(...powerWarnings(facts));
+
   const found = Object.fromEntries(
     roles.map((role) => [role, judgeDisk(facts, role, disks[role], fail)]),
   ) as Record<Role, BlockDevice | undefined>;
@@ -91,6 +111,28 @@ export function evaluate(facts: Facts, disks: Disks, laptopClock: number): Verdi
     );
   }
   return { failures, warnings };
+}
+
+/** What lets disks vanish in the middle of a write. */
+function powerWarnings({ throttled, usbResets, bridges }: Facts): string[] {
+  const warnings: string[] = [];
+  if (throttled & 0x1_0001) {
+    warnings.push(
+      `The Pi ${throttled & 1 ? "has" : "has had"} too little voltage, at which disks drop out: use the official power supply, and a USB hub with a supply of its own (or disks with theirs) for the two disks.`,
+    );
+  }
+  if (throttled & 0x4_0004) {
+    warnings.push(
+      `The Pi ${throttled & 4 ? "is" : "was"} slowed down by heat: give it a heat sink or more air.`,
+    );
+  }
+  if (usbResets > fewResets) {
+    const setting = bridges.length > 0 ? ` (here: [${bridges.join(", ")}])` : "";
+    warnings.push(
+      `The Pi's kernel had to reset a USB device ${usbResets} times since its start: use a USB hub with a supply of its own and short cables; if it goes on, set disks.withoutUas to the disks' bridges${setting}.`,
+    );
+  }
+  return warnings;
 }
 
 /** The whole disk that `identity` means, when it is one and may be used. */

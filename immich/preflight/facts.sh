@@ -18,6 +18,22 @@ if sudo -n true 2>/dev/null; then sudo=yes; else sudo=no; fi
 echo "$sudo"
 section controllers
 cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null
+section kernelLine
+for file in /boot/firmware/cmdline.txt /boot/cmdline.txt; do
+  [ -f "$file" ] && echo "$file" && break
+done
+section memory
+awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo
+section throttled
+vcgencmd get_throttled 2>/dev/null
+section resets
+[ "$sudo" = yes ] && sudo -n journalctl --dmesg --boot --quiet --no-pager --output=cat \
+  --grep='usb .*: reset .*speed USB device|uas_eh_abort_handler' 2>/dev/null | wc -l
+section bridges
+for disk in /sys/block/sd*; do
+  [ -e "$disk" ] && udevadm info --query=property --path="$disk" 2>/dev/null |
+    awk -F= '/^ID_USB_VENDOR_ID=/ { vendor = $2 } /^ID_USB_MODEL_ID=/ { print vendor ":" $2 }'
+done
 section clock
 date +%s
 section rootFree

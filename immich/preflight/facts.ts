@@ -23,6 +23,15 @@ export interface Facts {
   hasPython: boolean;
   hasSudo: boolean;
   hasMemoryCgroup: boolean;
+  /** Where the kernel's words stand on a Raspberry Pi; empty on another machine. */
+  kernelLine: string;
+  memoryBytes: number;
+  /** The firmware's bits about power and heat, as vcgencmd(1) has them; 0 where there is no firmware. */
+  throttled: number;
+  /** How often a USB device was reset since the Pi's start. */
+  usbResets: number;
+  /** The USB bridges of the disks, as vendor:product. */
+  bridges: string[];
   /** Unix time in seconds. */
   clock: number;
   rootFreeBytes: number;
@@ -104,6 +113,11 @@ export function parseFacts(output: string): Facts {
     hasPython: text("python3") !== "",
     hasSudo: text("sudo") === "yes",
     hasMemoryCgroup: text("controllers").split(/\s+/).includes("memory"),
+    kernelLine: text("kernelLine"),
+    memoryBytes: Number(text("memory")),
+    throttled: Number(/^throttled=(0x[0-9a-f]+)$/i.exec(text("throttled"))?.[1] ?? 0),
+    usbResets: Number(text("resets") || 0),
+    bridges: [...new Set(lines("bridges"))],
     clock: Number(text("clock")),
     rootFreeBytes: Number(text("rootFree")),
     rootDevice: text("rootDevice"),

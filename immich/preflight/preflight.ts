@@ -16,6 +16,8 @@ import { type Facts, parseFacts } from "./facts.ts";
 export interface PreflightInputs {
   connection: Connection;
   disks: Disks;
+  /** Whether it runs on the Pi. */
+  machineLearning: boolean;
   contents: Contents;
   /** Set by the check: how often each subject was mended, by its name. */
   repairs?: Repairs;
@@ -102,7 +104,7 @@ async function outputsOf(context: Context, inputs: PreflightInputs): Promise<Pre
 export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
   secrets: ["connection.privateKey"],
   computed: ["macAddress", "addresses"],
-  compared: ["connection", "disks", "contents", "repairs"],
+  compared: ["connection", "disks", "machineLearning", "contents", "repairs"],
 
   async check(context, olds, news, known) {
     news.repairs = olds?.repairs ?? {};
@@ -114,7 +116,7 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
       const look = lookAt(shared);
       looks.set(shared, look);
       look.catch(() => looks.delete(shared));
-      const verdict = evaluate(await look, news.disks, Date.now() / 1000);
+      const verdict = evaluate(await look, news, Date.now() / 1000);
       found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
       // Nothing is mended on a Pi that is unfit: who only revokes a token must not be stopped by it.

@@ -9,6 +9,7 @@ import {
   systemBundle,
   tunnelBundle,
 } from "../../pi/bundles.ts";
+import { kernelWords } from "../../pi/first-boot/render.ts";
 import { repository } from "../settings/repository.ts";
 import type { Settings } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
@@ -20,7 +21,7 @@ export function plainBundles(settings: Settings): PlainBundles {
   const { timeZone, machineLearning } = settings;
   const images = readImagesLock(settings.imagesLock);
   return {
-    system: systemBundle({ timeZone }),
+    system: systemBundle({ timeZone, kernelWords: kernelWords(settings.disks.withoutUas) }),
     disks: disksBundle(diskIdentities(settings.disks)),
     docker: dockerBundle(),
     immich: immichBundle({ timeZone, lan: settings.pi.lan, machineLearning, images }),

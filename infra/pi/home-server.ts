@@ -1,5 +1,6 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { Restarted } from "../../immich/resources.ts";
 import type { Bundle, Subject } from "../../pi/bundle.ts";
 import {
   applyCommand,
@@ -73,7 +74,12 @@ export class HomeServer extends pulumi.ComponentResource {
 
     const { bundles } = args;
     const system = subject("system", bootstrapInput(bundles.system), []);
-    const disks = subject("disks", bundleInput(bundles.disks), [system]);
+    const restarted = new Restarted(
+      `${name}-restarted`,
+      { connection: args.connection, after: system.stdout },
+      { parent: this },
+    );
+    const disks = subject("disks", bundleInput(bundles.disks), [restarted]);
     const docker = subject("docker", bundleInput(bundles.docker), [disks]);
     const secrets = subject(
       "secrets",

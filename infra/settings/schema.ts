@@ -340,6 +340,19 @@ export const settingsSchema = z
           allowFormat: z
             .array(diskIdentity, { error: "give a list of disk identities" })
             .default([]),
+          /**
+           * USB bridges that reset or lose writes by UAS, as "lsusb" shows them: they are used by the older, slower
+           * protocol. The Pi restarts once. @default none
+           */
+          withoutUas: z
+            .array(
+              matching(
+                /^[0-9a-f]{4}:[0-9a-f]{4}$/,
+                "give the bridge's ID as lsusb shows it, such as 152d:0578",
+              ),
+              { error: "give a list of bridges, such as [152d:0578]" },
+            )
+            .default([]),
         },
         { error: "is missing: give {main: …, backup: …}" },
       )

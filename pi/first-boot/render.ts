@@ -17,8 +17,17 @@ export interface FirstBootFiles {
   "meta-data": string;
 }
 
-/** Without these the firmware switches memory limits off, and Docker ignores every one. */
-export const kernelWords = ["cgroup_enable=memory", "cgroup_memory=1"];
+/**
+ * Words for the kernel's command line. Without the first two the firmware switches memory limits off, and Docker
+ * ignores every one.
+ *
+ * @param withoutUas USB bridges that lose writes by UAS, as vendor:product.
+ */
+export function kernelWords(withoutUas: string[] = []): string[] {
+  const words = ["cgroup_enable=memory", "cgroup_memory=1"];
+  if (withoutUas.length === 0) return words;
+  return [...words, `usb-storage.quirks=${withoutUas.map((each) => `${each}:u`).join(",")}`];
+}
 
 export function firstBootFiles(args: FirstBootArgs): FirstBootFiles {
   const template = readFileSync(new URL("./user-data", import.meta.url), "utf8");
@@ -37,5 +46,5 @@ export function firstBootFiles(args: FirstBootArgs): FirstBootFiles {
 /** The card's one kernel line with the kit's words on it, once. */
 export function withKernelWords(cmdline: string): string {
   const words = cmdline.split(/\s+/).filter((word) => word !== "");
-  return `${[...words, ...kernelWords.filter((word) => !words.includes(word))].join(" ")}\n`;
+  return `${[...words, ...kernelWords().filter((word) => !words.includes(word))].join(" ")}\n`;
 }

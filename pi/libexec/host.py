@@ -152,6 +152,13 @@ def boot_id():
     return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def missing_kernel_words(wanted):
+    """Those that this kernel was not started with. The memory cgroup may be on without being asked for."""
+    words = pathlib.Path("/proc/cmdline").read_text().split()
+    controllers = (read_text("/sys/fs/cgroup/cgroup.controllers") or "").split()
+    return [each for each in wanted if each not in words and not (each.startswith("cgroup_") and "memory" in controllers)]
+
+
 def now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 

@@ -29,6 +29,7 @@ const piAndImmich = [
   "immich:index:Admin photos-admin",
   "immich:index:Deployed deployed",
   "immich:index:Preflight preflight",
+  "immich:index:Restarted pi-restarted",
   "immich:index:SystemSettings photos-settings",
   "immich:index:User photos-user-ken",
   "immich:index:User photos-user-mio",

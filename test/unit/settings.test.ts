@@ -44,7 +44,12 @@ describe("The settings of a home", () => {
       hostname: "photos",
       adopt: { alerts: {}, phones: {}, policies: {} },
       pi: { ...home.pi, port: 22, user: "pi", lan: true },
-      disks: { main: { id: "usb-WDC_A-0:0" }, backup: { id: "usb-WDC_B-0:0" }, allowFormat: [] },
+      disks: {
+        main: { id: "usb-WDC_A-0:0" },
+        backup: { id: "usb-WDC_B-0:0" },
+        allowFormat: [],
+        withoutUas: [],
+      },
       family: [
         { name: "ken", email: "ken@yamada.jp", phones: [{ name: "iphone", secretVersion: 1 }] },
       ],

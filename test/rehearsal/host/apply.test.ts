@@ -39,7 +39,7 @@ const small = (files: BundleFile[]): Bundle<"system"> => ({
       watches: ["/etc/ouchi-photos/one"],
     },
   ],
-  settings: { timeZone: "Asia/Tokyo" },
+  settings: { timeZone: "Asia/Tokyo", kernelWords: [] },
 });
 
 describe("apply on a bare Pi", () => {
@@ -54,7 +54,7 @@ describe("apply on a bare Pi", () => {
   it("brings itself along for its first subject", async () => {
     const [, , python, flag, loader] = bootstrapCommand();
     const result = await world.run([python!, flag!, loader!], {
-      stdin: bootstrapInput(systemBundle({ timeZone: "Asia/Tokyo" })),
+      stdin: bootstrapInput(systemBundle({ timeZone: "Asia/Tokyo", kernelWords: [] })),
     });
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(world.read(`${libexec}/apply`)).toBe(
@@ -171,7 +171,10 @@ describe("apply on a bare Pi", () => {
     });
 
     it("refuses a time zone that the Pi does not know", async () => {
-      const result = await world.apply({ ...before, settings: { timeZone: "Asia/Tokio" } });
+      const result = await world.apply({
+        ...before,
+        settings: { timeZone: "Asia/Tokio", kernelWords: [] },
+      });
       expect(result.stderr).toMatch(/"Asia\/Tokio" \(timeZone\) is not known/);
     });
   });

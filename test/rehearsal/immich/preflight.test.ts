@@ -38,6 +38,7 @@ const inputs = (connection: Properties = {}, immich = "one") => ({
     main: { id: "usb-ONE", allowFormat: true },
     backup: { id: "usb-TWO", allowFormat: true },
   },
+  machineLearning: true,
   contents: { immich, "person ken": "a" },
 });
 /** As the check leaves them while nothing has drifted. */

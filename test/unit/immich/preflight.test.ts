@@ -29,6 +29,11 @@ const healthy = (values: Partial<Facts> = {}): Facts => ({
   hasPython: true,
   hasSudo: true,
   hasMemoryCgroup: true,
+  kernelLine: "/boot/firmware/cmdline.txt",
+  memoryBytes: 8e9,
+  throttled: 0,
+  usbResets: 0,
+  bridges: [],
   clock: now,
   rootFreeBytes: 40e9,
   rootDevice: "/dev/mmcblk0p2",
@@ -49,7 +54,7 @@ const disks: Disks = {
   backup: { id: "usb-TWO", allowFormat: true },
 };
 const judge = (facts: Partial<Facts>, wanted: Disks = disks) =>
-  evaluate(healthy(facts), wanted, now).failures;
+  evaluate(healthy(facts), { disks: wanted, machineLearning: false }, now).failures;
 const withMain = (main: Partial<BlockDevice>, contents: Facts["contents"] = {}) => ({
   disks: [card, device("/dev/sda", main), device("/dev/sdb")],
   contents,
@@ -57,7 +62,10 @@ const withMain = (main: Partial<BlockDevice>, contents: Facts["contents"] = {}) 
 
 describe("a Pi that is fit", () => {
   it("passes with two blank disks that may be formatted", () => {
-    expect(evaluate(healthy(), disks, now)).toEqual({ failures: [], warnings: [] });
+    expect(evaluate(healthy(), { disks, machineLearning: true }, now)).toEqual({
+      failures: [],
+      warnings: [],
+    });
   });
 
   it("passes with disks that the kit has formatted, whatever allowFormat says", () => {
@@ -86,6 +94,7 @@ describe("a Pi that is not fit", () => {
       os: { id: "raspbian", version: 11, name: "Raspbian GNU/Linux 11 (bullseye)" },
       hasSudo: false,
       hasMemoryCgroup: false,
+      kernelLine: "",
       hasPython: false,
       rootFreeBytes: 1000,
       disks: [card],
@@ -111,8 +120,8 @@ describe("a Pi that is not fit", () => {
     ["sudo that asks", { hasSudo: false }, 'The Pi asks for a password at "sudo"'],
     [
       "no memory cgroup",
-      { hasMemoryCgroup: false },
-      'add "cgroup_enable=memory" to the one line of /boot/firmware/cmdline.txt',
+      { hasMemoryCgroup: false, kernelLine: "" },
+      'add "cgroup_enable=memory" to its kernel\'s command line',
     ],
   ])("names %s", (_, facts, reason) => {
     const failures = judge(facts);
@@ -121,11 +130,59 @@ describe("a Pi that is not fit", () => {
   });
 
   it("only warns of a clock that is not set: a Pi has no clock of its own", () => {
-    const { failures, warnings } = evaluate(healthy({ clock: 0 }), disks, now);
+    const { failures, warnings } = evaluate(
+      healthy({ clock: 0 }),
+      { disks, machineLearning: true },
+      now,
+    );
     expect(failures).toEqual([]);
     expect(warnings).toEqual([
       "The Pi's clock says 1970-01-01T00:00Z: it is not set, and certificates may be refused until it is.",
     ]);
+  });
+});
+
+describe("a Pi that will not last", () => {
+  const warned = (facts: Partial<Facts>) =>
+    evaluate(healthy(facts), { disks, machineLearning: false }, now).warnings;
+
+  it.each([
+    [0x1, /^The Pi has too little voltage.*a USB hub with a supply of its own/],
+    [0x50000, /^The Pi has had too little voltage/],
+    [0x50005, /^The Pi has too little voltage/],
+    [0x80000, undefined],
+    [0x4, /^The Pi is slowed down by heat/],
+    [0x40000, /^The Pi was slowed down by heat/],
+  ])("is named with the cure by the firmware's bits 0x%x (row 49)", (throttled, warning) => {
+    const [first] = warned({ throttled });
+    if (warning) expect(first).toMatch(warning);
+    else expect(first).toBeUndefined();
+  });
+
+  it("is named with its disks' bridges when the USB is reset again and again (row 49)", () => {
+    expect(warned({ usbResets: 3, bridges: ["152d:0578"] })).toEqual([]);
+    expect(warned({ usbResets: 4, bridges: ["152d:0578"] })).toEqual([
+      expect.stringMatching(/ 4 times .* set disks\.withoutUas .* \(here: \[152d:0578\]\)/),
+    ]);
+  });
+
+  it("is told that it restarts once where its memory cgroup is off", () => {
+    expect(warned({ hasMemoryCgroup: false })).toEqual([
+      expect.stringContaining('"up" switches it on in /boot/firmware/cmdline.txt'),
+    ]);
+  });
+
+  it("is too small for machine learning, and not without it", () => {
+    const small = healthy({ memoryBytes: 4e9 });
+    const judged = (machineLearning: boolean) =>
+      evaluate(small, { disks, machineLearning }, now).failures;
+    expect(judged(false)).toEqual([]);
+    expect(judged(true)).toEqual([
+      { property: "machineLearning", reason: expect.stringContaining("set machineLearning to") },
+    ]);
+    expect(
+      evaluate(healthy({ memoryBytes: 6.2e9 }), { disks, machineLearning: true }, now).failures,
+    ).toEqual([]);
   });
 });
 
