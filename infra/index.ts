@@ -38,7 +38,7 @@ async function house() {
   const preflight = new Preflight("preflight", {
     ...onThePi,
     disks,
-    machineLearning: settings.machineLearning,
+    machineLearning: settings.machineLearning === "local",
   });
   await settled(preflight.urn);
 
@@ -60,6 +60,7 @@ async function house() {
       admin: { email: `admin@${domain}`, password: secrets.adminPassword },
       family,
       url,
+      machineLearning: settings.machineLearning,
     },
     { dependsOn: [server.immich] },
   );

@@ -79,7 +79,7 @@ export function evaluate(
   if (machineLearning && facts.memoryBytes < leastForMachineLearning) {
     fail(
       "machineLearning",
-      `The Pi has ${size(facts.memoryBytes)} of memory, and recognising faces and contents beside the rest wants 6 GB: set machineLearning to false.`,
+      `The Pi has ${size(facts.memoryBytes)} of memory, and recognising faces and contents beside the rest wants 6 GB: set machineLearning to off.`,
     );
   }
   if (!facts.hasPython) {

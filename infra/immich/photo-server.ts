@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import { Admin, SystemSettings, User } from "../../immich/resources.ts";
 import type { PiConnection } from "../pi/connection.ts";
-import type { Person } from "../settings/schema.ts";
+import type { Person, Settings } from "../settings/schema.ts";
 import { systemSettings } from "./system-settings.ts";
 
 export interface PhotoServerArgs {
@@ -12,6 +12,7 @@ export interface PhotoServerArgs {
   family: Person[];
   /** The address that Immich writes into links, such as https://photos.yamada.jp. */
   url: string;
+  machineLearning: Settings["machineLearning"];
 }
 
 /** What is set up in Immich: the kit's admin, the settings, and then the people. */
@@ -35,7 +36,7 @@ export class PhotoServer extends pulumi.ComponentResource {
     const admin = { email: account.email, password: args.admin.password };
     const settings = new SystemSettings(
       `${name}-settings`,
-      { connection, admin, settings: systemSettings(args.url) },
+      { connection, admin, settings: systemSettings(args.url, args.machineLearning) },
       child,
     );
     for (const person of args.family) {

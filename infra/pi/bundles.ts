@@ -18,7 +18,8 @@ import type { PlainBundles } from "./home-server.ts";
 
 /** Everything that goes to the Pi and is no secret. The same settings give the same bytes. */
 export function plainBundles(settings: Settings): PlainBundles {
-  const { timeZone, machineLearning } = settings;
+  const { timeZone } = settings;
+  const machineLearning = settings.machineLearning === "local";
   const images = readImagesLock(settings.imagesLock);
   return {
     system: systemBundle({ timeZone, kernelWords: kernelWords(settings.disks.withoutUas) }),

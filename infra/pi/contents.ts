@@ -9,11 +9,11 @@ import type { PlainBundles } from "./home-server.ts";
  * a person, whose account stays.
  */
 export function contents(settings: Settings, bundles: PlainBundles): Contents {
-  const { pi, domain, hostname, family } = settings;
+  const { pi, domain, hostname, family, machineLearning } = settings;
   const parts: Record<string, unknown> = {
     connection: pi,
     ...bundles,
-    immich: [bundles.immich, domain, hostname],
+    immich: [bundles.immich, domain, hostname, machineLearning],
   };
   for (const { name, displayName, email } of family) {
     parts[`person ${name}`] = { displayName, email };

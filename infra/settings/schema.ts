@@ -24,12 +24,24 @@ const matching = (pattern: RegExp, what: string) =>
   });
 
 /** Pulumi hands top-level scalars over as text. */
-const flag = (what: string) =>
-  z
-    .union([z.boolean(), z.literal("true"), z.literal("false")], {
-      error: `give true or false: ${what}`,
-    })
-    .transform((value) => value === true || value === "true");
+/** `off` is a word in YAML 1.2 and false in 1.1: both mean the same here, and so does its opposite. */
+const machineLearning = z.union(
+  [
+    z.literal(["local", "off"]),
+    z.literal([true, "true"]).transform(() => "local" as const),
+    z.literal([false, "false"]).transform(() => "off" as const),
+    z.strictObject({
+      remote: z.url({
+        protocol: /^https?$/,
+        error: 'is no web address: give one such as "http://192.168.11.20:3003"',
+      }),
+    }),
+  ],
+  {
+    error:
+      'give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
+  },
+);
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 
@@ -424,8 +436,8 @@ export const settingsSchema = z
           .prefault({}),
       })
       .prefault({}),
-    /** Faces and search by content; wants about 2 GB of the Pi's memory. @default true */
-    machineLearning: flag("whether faces and contents are recognised").default(true),
+    /** Where faces and contents are recognised; on the Pi it wants about 2 GB of memory. @default local */
+    machineLearning: machineLearning.default("local"),
     /** How long a sign-in in the browser lasts. @default 730h */
     sessionDuration: hours("give how long a sign-in lasts")
       .refine((value) => Number.parseInt(value, 10) <= longestSession, {

@@ -54,7 +54,7 @@ describe("The settings of a home", () => {
         { name: "ken", email: "ken@yamada.jp", phones: [{ name: "iphone", secretVersion: 1 }] },
       ],
       backup: { schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12 } },
-      machineLearning: true,
+      machineLearning: "local",
       sessionDuration: "730h",
       tokenDuration: "8760h",
       imagesLock: "compose/images.lock.json",
@@ -161,11 +161,38 @@ describe("The settings of a home", () => {
       },
       "family[0].phones[0].overlapUntil",
     ],
+    [
+      "a place for machine learning that is none",
+      { machineLearning: "sometimes" },
+      "machineLearning",
+    ],
+    [
+      "machine learning at no web address",
+      { machineLearning: { remote: "192.168.11.20" } },
+      "machineLearning.remote",
+    ],
+    [
+      "a bridge by its name",
+      { disks: { ...home.disks, withoutUas: ["JMicron"] } },
+      "disks.withoutUas[0]",
+    ],
     ["a port out of range", { pi: { ...home.pi, port: 70000 } }, "pi.port"],
   ])("refuse %s in one sentence", (_, changed, path) => {
     const found = problems(changed);
     expect(found).toHaveLength(1);
     expect(found[0]!.startsWith(`  - ${path} `)).toBe(true);
+  });
+
+  test.each([
+    [true, "local"],
+    ["true", "local"],
+    ["local", "local"],
+    ["off", "off"],
+    [false, "off"],
+    [{ remote: "http://192.168.11.20:3003" }, { remote: "http://192.168.11.20:3003" }],
+  ])("take %j as a place for machine learning, as either YAML reads it", (given, meant) => {
+    const { machineLearning } = parseSettings(config({ ...home, machineLearning: given }), "prod");
+    expect(machineLearning).toEqual(meant);
   });
 
   test("say so when a time was not quoted", () => {
