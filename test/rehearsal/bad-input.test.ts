@@ -127,7 +127,7 @@ describe("Bad input stops everything before the first change:", () => {
     expect(text).toContain("A 203.0.113.7");
   });
 
-  test("a host key that is not the pinned one, with both fingerprints", async () => {
+  test("a host key that is not the pinned one, with both fingerprints (row 36)", async () => {
     const other =
       "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
     await set(["ouchi-photos:pi", "hostKey"], other);

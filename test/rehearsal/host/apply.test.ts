@@ -300,7 +300,7 @@ describe("apply on a deployed Pi", () => {
     }
   });
 
-  it("lists after an unclean boot the photos that a power cut left empty", async () => {
+  it("lists after an unclean boot the photos that a power cut left empty (row 31)", async () => {
     await house.addPhoto("whole.jpg", "whole");
     await house.addPhoto("empty.jpg", "was here");
     await world.must([

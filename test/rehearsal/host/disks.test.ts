@@ -90,6 +90,16 @@ describe("the disks", () => {
       "printf '\\353\\122\\220NTFS    ' | dd of=$1 conv=notrunc",
       /not blank|not empty/,
     ],
+    [
+      "a LUKS header",
+      "printf 'LUKS\\272\\276\\000\\001aes' | dd of=$1 conv=notrunc",
+      /not blank|not empty/,
+    ],
+    [
+      "an LVM label",
+      "printf 'LABELONE\\001\\000\\000\\000LVM2 001' | dd of=$1 bs=1 seek=512 conv=notrunc",
+      /not blank|not empty/,
+    ],
     ["a swap area", "mkswap -q $1", /not empty: swap/],
     [
       "partitions only",
@@ -103,7 +113,7 @@ describe("the disks", () => {
     ],
   ];
   for (const [what, make, complaint] of foreign) {
-    it(`never formats a disk that holds ${what}, whatever allowFormat says`, async () => {
+    it(`never formats a disk that holds ${what}, whatever allowFormat says (row 13)`, async () => {
       await world.must(["sh", "-ec", `${make} 2>/dev/null`, "sh", two]);
       const before = await world.must(["sha256sum", two]);
       const result = await prepare();
@@ -144,12 +154,34 @@ describe("the disks", () => {
     expect(world.read("/etc/fstab")).toContain("# replaced by ouchi-photos: UUID=11111111");
   });
 
-  it("refuses exchanged disks before anything is mounted for writing", async () => {
+  it("refuses exchanged disks before anything is mounted for writing (row 12)", async () => {
     await prepare();
     await world.must(["umount", "/mnt/hdd1"]);
     const result = await prepare({ main: { id: "usb-TWO" }, backup: { id: "usb-ONE" } });
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(/"usb-TWO" is the backup disk of this house.*exchanged/);
+    expect((await world.run(["mountpoint", "-q", "/mnt/hdd1"])).code).not.toBe(0);
+  });
+
+  it("refuses another disk of the same size in the main disk's place, and names both (row 11)", async () => {
+    await prepare();
+    await world.must(["umount", "/mnt/hdd1"]);
+    const ours = await world.must(["blkid", "-s", "UUID", "-o", "value", one]);
+    // Of another house, down to its label and its sentinel.
+    const other = "99999999-2222-4333-8444-555555555555";
+    const three = await world.addDisk("usb-THREE");
+    await world.shell(
+      `mkfs.ext4 -q -L ouchi-hdd1 -U ${other} ${three}; mkdir /tmp/other; mount ${three} /tmp/other
+       printf '{"role": "main", "uuid": "${other}"}' > /tmp/other/.ouchi-disk; umount /tmp/other
+       ln -sf ${three} /dev/disk/by-id/usb-ONE`,
+    );
+    const before = await world.must(["sha256sum", three]);
+    const result = await prepare();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(
+      `holds the file system "${other}", but the main disk of this house has "${ours}"`,
+    );
+    expect(await world.must(["sha256sum", three])).toBe(before);
     expect((await world.run(["mountpoint", "-q", "/mnt/hdd1"])).code).not.toBe(0);
   });
 
@@ -165,7 +197,7 @@ describe("the disks", () => {
     expect((await world.run(["blkid", "-p", one])).code).toBe(2);
   });
 
-  it("resumes its own format that was cut, and no other", async () => {
+  it("resumes its own format that was cut, and no other (row 14)", async () => {
     // mkfs dies before it has written its superblock: what a power cut leaves.
     world.write(
       "/usr/local/sbin/mkfs.ext4",
