@@ -4,9 +4,9 @@ import { Command, Option } from "commander";
 import { UserError } from "../infra/settings/user-error.ts";
 import { adopt } from "./commands/adopt.ts";
 import { destroy } from "./commands/destroy.ts";
-import { firstBoot } from "./commands/first-boot.ts";
 import { installPulumi } from "./commands/install-pulumi.ts";
 import { restore } from "./commands/restore.ts";
+import { type SdCardOptions, sdcard } from "./commands/sdcard.ts";
 import { secrets } from "./commands/secrets.ts";
 import { up } from "./commands/up.ts";
 import type { EngineArgs } from "./engine.ts";
@@ -69,14 +69,20 @@ program
   .action((options: string[]) => restore(engineArgs(), options));
 
 program
-  .command("first-boot")
+  .command("sdcard")
   .description("write the first boot's files onto a freshly flashed SD card")
-  .argument("<folder>", "where the card's boot folder is mounted, such as /Volumes/bootfs")
+  .argument(
+    "<boot partition>",
+    "where the card's boot partition is mounted, such as /Volumes/bootfs",
+  )
   .requiredOption("--public-key <file>", "the SSH public key that opens the Pi")
   .option("--hostname <name>", "the Pi's name in the network", "ouchi")
   .option("--user <name>", "the user that the kit logs in as", "pi")
   .option("--time-zone <zone>", "the Pi's time zone", "Asia/Tokyo")
-  .action((boot: string, options) => firstBoot(boot, options));
+  .option("--locale <name>", "the Pi's language at its own screen", "C.UTF-8")
+  .option("--wifi <name>", "a Wi-Fi to join beside the cable; its password is asked for")
+  .option("--wifi-country <code>", "whose radio rules hold", "JP")
+  .action((boot: string, options: SdCardOptions) => sdcard(boot, options));
 
 program
   .command("install-pulumi")

@@ -416,13 +416,17 @@ async function closeAll(closers: (() => Promise<unknown>)[]): Promise<void> {
   for (const close of closers.splice(0).reverse()) await close().catch(() => undefined);
 }
 
-/** A freshly flashed card's boot folder, after "ouchi first-boot", typed as an owner does. */
+/** A freshly flashed card's boot partition, after "ouchi sdcard", typed as an owner does. */
 async function writeFirstBoot(folder: string, publicKey: string): Promise<string> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "cmdline.txt"), "console=serial0,115200 rootwait\n");
+  // By these "ouchi sdcard" knows a card; the virtual Pi has a kernel of its own.
+  for (const name of ["config.txt", "kernel8.img", "user-data"]) {
+    await writeFile(join(folder, name), "");
+  }
   const keyFile = join(folder, "..", "key.pub");
   await writeFile(keyFile, `${publicKey}\n`);
-  await execa(join(repository, "cli/ouchi"), ["first-boot", folder, "--public-key", keyFile]);
+  await execa(join(repository, "cli/ouchi"), ["sdcard", folder, "--public-key", keyFile]);
   return folder;
 }
 

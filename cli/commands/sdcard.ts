@@ -1,0 +1,110 @@
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
+import { UserError } from "../../infra/settings/user-error.ts";
+import { firstBootFiles, withKernelWords } from "../../pi/first-boot/render.ts";
+
+export interface SdCardOptions {
+  publicKey: string;
+  hostname: string;
+  user: string;
+  timeZone: string;
+  locale: string;
+  /** A network's name: the Pi joins it too, beside the LAN's cable. */
+  wifi?: string;
+  /** Whose radio rules hold, such as JP. */
+  wifiCountry: string;
+}
+
+/** What the boot partition of a 64-bit Raspberry Pi OS with cloud-init holds from the start. */
+const signs = ["cmdline.txt", "config.txt", "kernel8.img", "user-data"];
+const unchanged = "Nothing was changed.";
+
+/** `ouchi sdcard <boot partition>`: writes onto a freshly flashed card what the Pi reads when it first boots. */
+export async function sdcard(folder: string, options: SdCardOptions): Promise<void> {
+  const missing = signs.filter((name) => !existsSync(join(folder, name)));
+  if (missing.length > 0) {
+    throw new UserError(
+      `"${folder}" is not the boot partition of a card with Raspberry Pi OS Lite (64-bit) of 2025 or later: it holds no ${missing.join(", no ")}. Flash a current image, and name the folder where its "bootfs" is mounted. ${unchanged}`,
+    );
+  }
+  refuseUnless(
+    /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+    ...["--hostname", options.hostname, "lower-case letters, digits and hyphens, such as ouchi"],
+  );
+  refuseUnless(/^[a-z_][a-z0-9_-]{0,31}$/, "--user", options.user, "a user's name, such as pi");
+  refuseUnless(
+    /^[A-Za-z]+(?:\/[A-Za-z0-9_+-]+)*$/,
+    ...["--time-zone", options.timeZone, "a name of the tz database, such as Asia/Tokyo"],
+  );
+  refuseUnless(
+    /^[A-Za-z]{1,3}(?:_[A-Z]{2})?\.UTF-8$/,
+    ...["--locale", options.locale, "a locale in UTF-8, such as ja_JP.UTF-8"],
+  );
+  refuseUnless(/^[A-Z]{2}$/, "--wifi-country", options.wifiCountry, "two letters, such as JP");
+  const publicKey = readPublicKey(options.publicKey);
+  const wifi = options.wifi && {
+    name: options.wifi,
+    password: await wifiPassword(options.wifi),
+    country: options.wifiCountry,
+  };
+  const files = firstBootFiles({ ...options, publicKeys: [publicKey], wifi: wifi || undefined });
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  const cmdline = join(folder, "cmdline.txt");
+  const before = readFileSync(cmdline, "utf8");
+  const after = withKernelWords(before);
+  if (after !== before) {
+    copyFileSync(cmdline, `${cmdline}.bak`);
+    writeFileSync(cmdline, after);
+  }
+  console.log(
+    `The card is ready: it lets this key in as ${options.user}, at ${options.hostname}.local. Eject it, and start the Pi with it.\nWhen it answers, give it a fixed address in the router: "ssh ${options.user}@${options.hostname}.local cat /sys/class/net/${wifi ? "wlan0" : "eth0"}/address" prints the MAC address to reserve it for.`,
+  );
+}
+
+function refuseUnless(form: RegExp, option: string, value: string, wanted: string): void {
+  if (form.test(value)) return;
+  throw new UserError(`${option} is "${value}": give ${wanted}. ${unchanged}`);
+}
+
+function readPublicKey(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file.replace(/^~(?=\/)/, homedir()), "utf8").trim();
+  } catch (error) {
+    throw new UserError(
+      `The public key in --public-key, "${file}", could not be read: ${(error as Error).message}. Make one by: ssh-keygen -t ed25519. ${unchanged}`,
+    );
+  }
+  if (!/^(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}(?: .*)?$/.test(text)) {
+    throw new UserError(
+      `--public-key, "${file}", is not one line of an OpenSSH public key: name the file that ends in .pub. ${unchanged}`,
+    );
+  }
+  return text;
+}
+
+/** From the keyboard without showing it, or a line on standard input: never an argument, which others can see. */
+async function wifiPassword(name: string): Promise<string> {
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const line = createInterface({
+    input: process.stdin,
+    output: silent,
+    terminal: process.stdin.isTTY,
+  });
+  if (process.stdin.isTTY) process.stderr.write(`The password of the Wi-Fi "${name}": `);
+  const password = await Promise.race([
+    line.question(""),
+    new Promise<string>((resolve) => line.once("close", () => resolve(""))),
+  ]);
+  line.close();
+  if (process.stdin.isTTY) process.stderr.write("\n");
+  if (password.length < 8 || password.length > 63) {
+    throw new UserError(
+      `A Wi-Fi's password has 8 to 63 characters, not ${password.length}: type it when asked, or give it on standard input. ${unchanged}`,
+    );
+  }
+  return password;
+}

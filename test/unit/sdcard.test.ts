@@ -1,0 +1,99 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { beforeEach, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+
+const ouchi = join(import.meta.dirname, "../../cli/ouchi");
+const publicKey = `ssh-ed25519 ${"A".repeat(68)} ken@laptop`;
+
+describe("ouchi sdcard", { timeout: 30_000 }, () => {
+  let folder: string;
+  let keyFile: string;
+  const cmdline = "console=serial0,115200 root=PARTUUID=1-02 rootwait\n";
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "ouchi card "));
+    for (const name of ["config.txt", "kernel8.img", "user-data"])
+      writeFileSync(join(folder, name), "");
+    writeFileSync(join(folder, "cmdline.txt"), cmdline);
+    keyFile = `${folder}.pub`;
+    writeFileSync(keyFile, `${publicKey}\n`);
+    return () => {
+      rmSync(folder, { recursive: true });
+      rmSync(keyFile);
+    };
+  });
+
+  const type = (words: string[], input = "", card = folder) =>
+    execa(ouchi, ["sdcard", card, "--public-key", keyFile, ...words], { input, reject: false });
+  const read = (name: string) => readFileSync(join(folder, name), "utf8");
+
+  test("lets one key in, closes the password login and switches memory limits on", async () => {
+    const { stdout, exitCode } = await type(["--hostname", "ie", "--locale", "ja_JP.UTF-8"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain("ssh pi@ie.local cat /sys/class/net/eth0/address");
+    expect(parse(read("user-data"))).toMatchObject({
+      hostname: "ie",
+      timezone: "Asia/Tokyo",
+      locale: "ja_JP.UTF-8",
+      ssh_pwauth: false,
+      users: [{ name: "pi", lock_passwd: true, ssh_authorized_keys: [publicKey] }],
+    });
+    expect(read("cmdline.txt")).toBe(`${cmdline.trim()} cgroup_enable=memory cgroup_memory=1\n`);
+    expect(readdirSync(folder)).not.toContain("network-config");
+    await type(["--hostname", "ie"]);
+    expect(read("cmdline.txt.bak")).toBe(cmdline);
+  });
+
+  test("joins a Wi-Fi only when it is asked to, whose password is no argument", async () => {
+    const password = 'canary: "の" #1';
+    const { exitCode, all } = await execa(
+      ouchi,
+      ["sdcard", folder, "--public-key", keyFile, "--wifi", "うち: 5G"],
+      { input: `${password}\n`, reject: false, all: true },
+    );
+    expect(exitCode).toBe(0);
+    expect(all).not.toContain("canary");
+    expect(parse(read("network-config"))).toMatchObject({
+      network: {
+        ethernets: { eth0: { dhcp4: true } },
+        wifis: {
+          wlan0: { "regulatory-domain": "JP", "access-points": { "うち: 5G": { password } } },
+        },
+      },
+    });
+    const short = await type(["--wifi", "home"], "short\n");
+    expect(short.stderr).toContain("A Wi-Fi's password has 8 to 63 characters, not 5");
+  });
+
+  test("writes nothing where no card's boot partition is", async () => {
+    rmSync(join(folder, "config.txt"));
+    const refused = await type([]);
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stderr).toMatch(/it holds no config\.txt\..*Nothing was changed\.$/);
+    expect(read("user-data")).toBe("");
+    const elsewhere = await type([], "", join(folder, "none"));
+    expect(elsewhere.stderr).toContain("is not the boot partition");
+  });
+
+  test.each([
+    ["--hostname", "; rm -rf /"],
+    ["--hostname", "家"],
+    ["--hostname", "a".repeat(10_000)],
+    ["--user", "root\nroot"],
+    ["--user", ""],
+    ["--time-zone", "../../etc/passwd"],
+    ["--locale", "ja_JP.eucJP"],
+    ["--wifi-country", "Japan"],
+    ["--public-key", "/dev/null"],
+  ])("refuses %s %j and names it", async (option, value) => {
+    const { exitCode, stderr } = await type([`${option}=${value}`]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(option);
+    expect(stderr).toMatch(/Nothing was changed\.$/);
+    expect(read("user-data")).toBe("");
+    expect(read("cmdline.txt")).toBe(cmdline);
+  });
+});
