@@ -18,12 +18,17 @@ const text = (what: string) =>
       abort: true,
     });
 
+/** A value as it stands in a sentence: whole, unless nobody could read the sentence then. */
+function quoted(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 200 ? `${text.slice(0, 100)}…" (${text.length - 2} characters)` : text;
+}
+
 const matching = (pattern: RegExp, what: string) =>
   text(what).refine((value) => placeholder.test(value.trim()) || pattern.test(value), {
-    error: (issue) => `is ${JSON.stringify(issue.input)}: ${what}`,
+    error: (issue) => `is ${quoted(issue.input)}: ${what}`,
   });
 
-/** Pulumi hands top-level scalars over as text. */
 /** `off` is a word in YAML 1.2 and false in 1.1: both mean the same here, and so does its opposite. */
 const machineLearning = z.union(
   [
@@ -83,7 +88,7 @@ const timestamp = text('give a time in UTC, quoted: "2026-12-01T00:00:00Z"').sup
 
 const timeZone = text("give a time zone such as Asia/Tokyo").refine(isTimeZone, {
   error: (issue) =>
-    `is ${JSON.stringify(issue.input)}: give a time zone of the tz database, such as Asia/Tokyo`,
+    `is ${quoted(issue.input)}: give a time zone of the tz database, such as Asia/Tokyo`,
 });
 
 function isTimeZone(value: string): boolean {
@@ -100,7 +105,7 @@ const hostKeyForm =
   'give the Pi\'s host key as printed by "ssh-keyscan -t ed25519 <host>", without the host: "ssh-ed25519 AAAA…"';
 
 const hostKey = text(hostKeyForm).refine(isHostKey, {
-  error: (issue) => `is ${JSON.stringify(issue.input)}: ${hostKeyForm}`,
+  error: (issue) => `is ${quoted(issue.input)}: ${hostKeyForm}`,
 });
 
 /**
@@ -123,8 +128,8 @@ const diskForm =
 
 const diskIdentity = text(diskForm).refine(
   (value) =>
-    /^[A-Za-z0-9][A-Za-z0-9._:+-]{2,}$/.test(value) && !/^(sd[a-z]+|mmcblk)\d*$/.test(value),
-  { error: (issue) => `is ${JSON.stringify(issue.input)}: ${diskForm}` },
+    /^[A-Za-z0-9][A-Za-z0-9._:+-]{2,254}$/.test(value) && !/^(sd[a-z]+|mmcblk)\d*$/.test(value),
+  { error: (issue) => `is ${quoted(issue.input)}: ${diskForm}` },
 );
 
 const uuid = matching(
@@ -199,7 +204,7 @@ const schedule = text('give a cron time such as "0 1 * * 6" (Saturdays at 01:00)
   },
   {
     error: (issue) =>
-      `is ${JSON.stringify(issue.input)}: give five cron fields in digits, such as "0 1 * * 6" (Saturdays at 01:00)`,
+      `is ${quoted(issue.input)}: give five cron fields in digits, such as "0 1 * * 6" (Saturdays at 01:00)`,
   },
 );
 
@@ -321,7 +326,7 @@ export const settingsSchema = z
       {
         /** Address or name of the Pi, as the laptop reaches it. */
         host: matching(
-          /^[A-Za-z0-9][A-Za-z0-9.:-]*$/,
+          /^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$/,
           "give the Pi's address, such as 192.168.11.14",
         ).refine((value) => !/\.local\.?$/i.test(value), {
           error: (issue) =>

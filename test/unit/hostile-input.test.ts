@@ -1,0 +1,101 @@
+import { execFileSync } from "node:child_process";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { shellLine } from "../../infra/pi/shell-words.ts";
+import { parseSettings } from "../../infra/settings/settings.ts";
+
+const hostile = [
+  "; rm -rf /",
+  "$(touch /tmp/owned)",
+  "`id`",
+  "a b",
+  "'\"\\",
+  "two\nlines",
+  "\u0000",
+  "写真",
+  "../../etc/passwd",
+  "-rf",
+  "{{.}}",
+  "a".repeat(10_000),
+];
+
+const home = {
+  domain: "yamada.jp",
+  accountId: "0c0ffee00c0ffee00c0ffee00c0ffee0",
+  timeZone: "Asia/Tokyo",
+  pi: {
+    host: "192.168.11.14",
+    hostKey: `ssh-ed25519 ${Buffer.concat([Buffer.from([0, 0, 0, 11]), Buffer.from("ssh-ed25519"), Buffer.alloc(36)]).toString("base64")}`,
+  },
+  disks: { main: "usb-WDC_A-0:0", backup: "usb-WDC_B-0:0" },
+  family: [{ name: "ken", email: "ken@yamada.jp" }],
+};
+
+/** The settings that name a path, a disk, a host, a size or a time, each with a value in its place. */
+const places: [path: string, withValue: (value: string) => object][] = [
+  ["domain", (domain) => ({ domain })],
+  ["hostname", (hostname) => ({ hostname })],
+  ["accountId", (accountId) => ({ accountId })],
+  ["timeZone", (timeZone) => ({ timeZone })],
+  ["pi.host", (host) => ({ pi: { ...home.pi, host } })],
+  ["pi.port", (port) => ({ pi: { ...home.pi, port } })],
+  ["pi.user", (user) => ({ pi: { ...home.pi, user } })],
+  ["pi.hostKey", (hostKey) => ({ pi: { ...home.pi, hostKey } })],
+  ["disks.main", (main) => ({ disks: { ...home.disks, main } })],
+  ["disks.backup", (backup) => ({ disks: { ...home.disks, backup } })],
+  ["disks.withoutUas", (each) => ({ disks: { ...home.disks, withoutUas: [each] } })],
+  ["machineLearning", (machineLearning) => ({ machineLearning })],
+  ["machineLearning.remote", (remote) => ({ machineLearning: { remote } })],
+  ["backup.schedule", (schedule) => ({ backup: { schedule } })],
+  ["backup.keep.weekly", (weekly) => ({ backup: { keep: { weekly } } })],
+  ["sessionDuration", (sessionDuration) => ({ sessionDuration })],
+  ["tokenDuration", (tokenDuration) => ({ tokenDuration })],
+  ["family[0].name", (name) => ({ family: [{ ...home.family[0], name }] })],
+];
+
+function refusal(changed: object): string {
+  const config = Object.fromEntries(
+    Object.entries({ ...home, ...changed }).map(([key, value]) => [
+      `ouchi-photos:${key}`,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
+  );
+  try {
+    parseSettings(config, "prod");
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "";
+}
+
+describe("hostile input", () => {
+  test("is none in the home that the tests start from", () => {
+    expect(refusal({})).toBe("");
+  });
+
+  test.each(places)("is refused in %s, which is named", (path, withValue) => {
+    for (const value of ["", ...hostile]) {
+      const text = refusal(withValue(value));
+      expect(text, JSON.stringify(value).slice(0, 40)).toContain(`  - ${path.split("[")[0]}`);
+      expect(text).toContain("nothing was changed");
+    }
+  });
+
+  test("reaches a real shell's command as the words that they are", () => {
+    const word = fc.oneof(
+      fc.string({ unit: "binary" }).map((text) => text.replaceAll("\u0000", "")),
+      fc.constantFrom(...hostile.map((text) => text.replaceAll("\u0000", ""))),
+    );
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 5 }), (words) => {
+        const line = shellLine(["printf", "%s\\0", "begin", ...words]);
+        const printed = execFileSync("sh", ["-c", line]).toString();
+        expect(printed.split("\0").slice(0, -1)).toEqual([
+          "begin",
+          ...words.map((text) => Buffer.from(text).toString()),
+        ]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
