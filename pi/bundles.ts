@@ -342,3 +342,8 @@ export function applyCommand(subject: Exclude<Subject, "system">): string[] {
 export function removeTunnelCommand(): string[] {
   return ["sudo", "-n", `${libexec}/apply`, "remove", "tunnel"];
 }
+
+/** All that runs, and the files; photos, backups, keys and packages stay. */
+export function removeEverythingCommand(): string[] {
+  return ["sudo", "-n", `${libexec}/apply`, "remove", "everything"];
+}

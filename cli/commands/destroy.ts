@@ -2,7 +2,7 @@ import { UserError } from "../../infra/settings/user-error.ts";
 import { type EngineArgs, runEngine } from "../engine.ts";
 
 /**
- * `ouchi destroy`: what is at Cloudflare goes, the connector on the Pi stops; photos, backups, disks and
+ * `ouchi destroy`: what is at Cloudflare goes, and what the kit runs on the Pi; photos, backups, disks and
  * the protected secrets stay.
  */
 export async function destroy(

@@ -7,6 +7,7 @@ import {
   bootstrapCommand,
   bootstrapInput,
   bundleInput,
+  removeEverythingCommand,
   removeTunnelCommand,
   secretsBundle,
 } from "../../pi/bundles.ts";
@@ -68,12 +69,15 @@ export class HomeServer extends pulumi.ComponentResource {
             .apply(([text, repairs]) => withRepair(text, repairs[role])),
           addPreviousOutputInEnv: false,
         },
-        // The Pi goes on serving at home after a destroy: only the connector is taken away, for which a Pi must answer.
+        // The connector is stopped before its tunnel goes, and all else at the end: for both a Pi must answer.
         { parent: this, dependsOn, retainOnDelete: lifecycle.delete === undefined },
       );
 
     const { bundles } = args;
-    const system = subject("system", bootstrapInput(bundles.system), []);
+    const system = subject("system", bootstrapInput(bundles.system), [], {
+      // The last to go: it takes the rest along in one connection.
+      delete: shellLine(removeEverythingCommand()),
+    });
     const restarted = new Restarted(
       `${name}-restarted`,
       { connection: args.connection, after: system.stdout },

@@ -211,8 +211,13 @@ export const destroyAndAdopt: Step = {
       JSON.stringify(remaining) === JSON.stringify(protectedSecrets),
       `The state should hold the three protected secrets and nothing else:\n${difference(remaining, protectedSecrets)}`,
     );
-    const connectors = (await world.containers()).filter((name) => name === "cloudflared");
-    promise(connectors.length === 0, "The connector still runs.");
+    const onPi = await world.asRoot([
+      ...["sh", "-c"],
+      `pgrep -l 'containerd-shim|cloudflared|postgres|immich'
+       find /usr/local/libexec/ouchi-photos /etc/cron.d/ouchi-photos /etc/systemd/system/ouchi-* -type f 2>/dev/null
+       systemctl is-active docker.service | grep -x active; true`,
+    ]);
+    promise(onPi.stdout.trim() === "", `Something of the kit is left on the Pi:\n${onPi.stdout}`);
     const photosOnDisk = await world.photoFiles();
 
     const again = await world.engine.up();

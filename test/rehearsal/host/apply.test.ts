@@ -6,6 +6,7 @@ import {
   bootstrapInput,
   bundleInput,
   dockerBundle,
+  removeEverythingCommand,
   removeTunnelCommand,
   secretsBundle,
   systemBundle,
@@ -269,7 +270,44 @@ describe("apply on a deployed Pi", () => {
     expect(await world.run(remove)).toMatchObject({ code: 0, stderr: "" });
     expect(await world.apply(bundles().tunnel)).toMatchObject({ code: 0 });
     const other = await world.program("apply", "remove", "immich");
-    expect(other.stderr).toMatch(/"immich" cannot be removed/);
+    expect(other.stderr).toMatch(/wants one subject .* "remove tunnel" or "remove everything"/);
+  });
+
+  it("leaves photos, backups and keys when everything is removed, twice, and lays it down again (row 46)", async () => {
+    await house.addPhoto("stays.jpg", "stays");
+    const rows = await house.everyRow();
+    const photo = "/mnt/hdd1/immich/images/library/ken/2022/2022-02-03/stays.jpg";
+    const record = () =>
+      world.json<{ disks: object; subjects: object }>("/var/lib/ouchi-photos/applied.json");
+    const { disks } = record();
+    const first = await world.run(removeEverythingCommand().slice(2));
+    expect(first).toMatchObject({ code: 0, stderr: "" });
+    expect(first.stdout).toMatch(/the photos and their database, on the disk with the UUID/);
+    expect(record()).toMatchObject({ disks, subjects: {} });
+    expect(world.read(photo)).toBe("stays");
+    expect(await world.shell("ls /etc/ouchi-photos/secrets")).toBe(
+      "borg-passphrase\ndatabase-password",
+    );
+    const laid = await world.shell(
+      "ls /etc/systemd/system/ouchi-* /etc/cron.d/ouchi-photos /etc/docker/daemon.json 2>/dev/null || true",
+    );
+    expect(laid).toBe("");
+    for (const name of ["immich_server", "immich_postgres", "cloudflared"]) {
+      expect(await world.must(["docker", "inspect", "--format", "{{.State.Running}}", name])).toBe(
+        "false",
+      );
+    }
+    const stopped = (await world.calls()).map((call) => call.join(" "));
+    expect(stopped).toContain("systemctl disable --now docker.service");
+    expect(stopped).not.toContain("systemctl disable --now cron.service");
+
+    expect(await world.program("apply", "remove", "everything")).toMatchObject({ code: 0 });
+    const all = bundles();
+    for (const bundle of [all.disks, all.docker, all.secrets, all.immich, all.tunnel, all.backup]) {
+      expect(await world.apply(bundle)).toMatchObject({ code: 0, stderr: "" });
+    }
+    expect(await house.everyRow()).toBe(rows);
+    await house.sql(`delete from "asset" where "originalFileName" = 'stays.jpg'`);
   });
 
   it("upgrades nothing when the database cannot be dumped", async () => {
