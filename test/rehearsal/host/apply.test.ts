@@ -135,6 +135,49 @@ describe("apply on a bare Pi", () => {
       expect(step).toBeGreaterThan(25);
     }, 300_000);
 
+    it("converges after SSH was lost at every single step, and frees its lock (row 35)", async () => {
+      await world.apply(before);
+      const cut = readFileSync(new URL("./stand-ins/cut-line.py", import.meta.url), "utf8");
+      world.write("/usr/local/sbin/cut-line.py", cut, 0o755);
+      await world.shell(
+        `mkdir -p -m 755 /run/sshd; mkdir -m 700 /run/ssh; cd /run/ssh
+         ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f key; cp key.pub keys
+         printf '%s\n' 'ListenAddress 127.0.0.1:2222' 'HostKey /run/ssh/host' 'AuthorizedKeysFile /run/ssh/keys' \
+           'StrictModes no' 'UsePAM no' 'PermitRootLogin prohibit-password' 'PidFile none' >config
+         /usr/sbin/sshd -f config`,
+      );
+      const overSsh = (step: number, bundle: Bundle) =>
+        world.run(
+          [
+            ...["ssh", "-p", "2222", "-i", "/run/ssh/key", "-o", "LogLevel=ERROR"],
+            ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
+            "root@127.0.0.1",
+            `PATH=/usr/local/sbin:$PATH cut-line.py ${step} ${libexec}/apply system`,
+          ],
+          { stdin: bundleInput(bundle) },
+        );
+      const states = [
+        { bundle: after, one: "new one\n", folder: "added" },
+        { bundle: before, one: "old one\n", folder: "gone" },
+      ];
+      let [step, whole] = [0, 0];
+      while (whole < 2) {
+        step++;
+        for (const { bundle, one, folder } of states) {
+          const result = await overSsh(step, bundle);
+          if (result.code === 0) whole++;
+          else expect(result.code, result.stderr).toBe(255);
+          expect(["old one\n", "new one\n"]).toContain(world.read("/etc/ouchi-photos/one"));
+          const again = await world.apply(bundle);
+          expect(again, `after a cut at step ${step}`).toMatchObject({ code: 0, stderr: "" });
+          expect(world.read("/etc/ouchi-photos/one")).toBe(one);
+          expect(await world.shell("ls -A /etc/ouchi-photos/folder")).toBe(folder);
+        }
+      }
+      expect(await world.shell("find /etc /var/lib/ouchi-photos -name '*.ouchi-new'")).toBe("");
+      expect(step).toBeGreaterThan(25);
+    }, 300_000);
+
     it("names the one who holds the lock", async () => {
       const holder = await world.shell(
         `flock -x /run/ouchi-photos/lock true 2>/dev/null || mkdir -p /run/ouchi-photos
