@@ -27,6 +27,7 @@ const leastRootFree = gibibyte / 2;
 const wishedRootFree = 2 * gibibyte;
 /** Bytes. What "8 GB" is after the firmware took its part, and a 6 GB one hardly passes. */
 const leastForMachineLearning = 5.5 * gibibyte;
+const fullness = { early: 0.85, late: 0.95 };
 /** A disk that is plugged in and out may cost a few. */
 const fewResets = 3;
 /** The first with Docker's client and Compose as packages of its own. */
@@ -99,7 +100,7 @@ export function evaluate(
     );
   }
 
-  warnings.push(...powerWarnings(facts));
+  warnings.push(...fullnessWarning(facts), ...powerWarnings(facts));
 
   const found = Object.fromEntries(
     roles.map((role) => [role, judgeDisk(facts, role, disks[role], fail)]),
@@ -111,6 +112,18 @@ export function evaluate(
     );
   }
   return { failures, warnings };
+}
+
+/** Uploads stop at a full disk, and so does the database. */
+function fullnessWarning({ mainDisk }: Facts): string[] {
+  if (!mainDisk) return [];
+  const used = 1 - mainDisk.freeBytes / mainDisk.sizeBytes;
+  if (used < fullness.early) return [];
+  const urgent =
+    used < fullness.late ? "" : ", and soon the phones' uploads and the database will stop";
+  return [
+    `The photos' disk is ${Math.floor(used * 100)} % full, with ${size(mainDisk.freeBytes)} left${urgent}: empty Immich's trash, or move to a larger disk (docs/restore.md).`,
+  ];
 }
 
 /** What lets disks vanish in the middle of a write. */

@@ -38,6 +38,8 @@ section clock
 date +%s
 section rootFree
 df -B1 --output=avail / 2>/dev/null | tail -n 1
+section mainDisk
+mountpoint -q /mnt/hdd1 2>/dev/null && df -B1 --output=size,avail /mnt/hdd1 2>/dev/null | tail -n 1
 section route
 ip -json route show default 2>/dev/null
 section addresses

@@ -35,6 +35,8 @@ export interface Facts {
   /** Unix time in seconds. */
   clock: number;
   rootFreeBytes: number;
+  /** The photos' file system, while it is mounted in its place. */
+  mainDisk?: { sizeBytes: number; freeBytes: number };
   /** Where / comes from, `/dev/mmcblk0p2`. */
   rootDevice: string;
   disks: BlockDevice[];
@@ -140,12 +142,18 @@ export function parseFacts(output: string): Facts {
         ];
       }),
     ),
+    ...(text("mainDisk") && { mainDisk: usage(text("mainDisk")) }),
     ...(text("drift") && { drift: json<{ found: Drift[] }>("drift", { found: [] }).found }),
     macAddress: network?.address ?? "",
     addresses: (network?.addr_info ?? [])
       .filter((address) => address.scope === "global" && address.local)
       .map((address) => address.local!),
   };
+}
+
+function usage(line: string): { sizeBytes: number; freeBytes: number } {
+  const [sizeBytes, freeBytes] = line.split(/\s+/).map(Number);
+  return { sizeBytes: sizeBytes!, freeBytes: freeBytes! };
 }
 
 function device(raw: LsblkDevice): BlockDevice {

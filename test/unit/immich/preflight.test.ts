@@ -166,6 +166,19 @@ describe("a Pi that will not last", () => {
     ]);
   });
 
+  it.each([
+    [0.84, undefined],
+    [0.86, /^The photos' disk is 86 % full, with 130 GiB left: empty Immich's trash/],
+    [0.96, /96 % full.*, and soon the phones' uploads and the database will stop:/],
+    [1, /100 % full, with 0 bytes left/],
+  ])("is told how full its photos' disk is, at %d", (used, warning) => {
+    const sizeBytes = 1e12;
+    const mainDisk = { sizeBytes, freeBytes: Math.round(sizeBytes * (1 - used)) };
+    const [first] = warned({ mainDisk });
+    if (warning) expect(first).toMatch(warning);
+    else expect(first).toBeUndefined();
+  });
+
   it("is told that it restarts once where its memory cgroup is off", () => {
     expect(warned({ hasMemoryCgroup: false })).toEqual([
       expect.stringContaining('"up" switches it on in /boot/firmware/cmdline.txt'),
