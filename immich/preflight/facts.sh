@@ -24,8 +24,9 @@ for file in /boot/firmware/cmdline.txt /boot/cmdline.txt; do
 done
 section memory
 awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo
+# The firmware answers only root and the group "video".
 section throttled
-vcgencmd get_throttled 2>/dev/null
+if [ "$sudo" = yes ]; then sudo -n vcgencmd get_throttled 2>/dev/null; fi
 section resets
 [ "$sudo" = yes ] && sudo -n journalctl --dmesg --boot --quiet --no-pager --output=cat \
   --grep='usb .*: reset .*speed USB device|uas_eh_abort_handler' 2>/dev/null | wc -l
@@ -64,9 +65,14 @@ for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
   [ -b "$link" ] && printf '%s %s\n' "$(readlink -f "$link")" "$link"
 done
 
-# What the kit laid down here, and whether it still lies so. Without the program the kit was never here.
+# What the kit laid down here, and whether it still lies so. Without the program the kit was never here; a program
+# that fails is not the one that was laid down.
 section drift
-[ "$sudo" = yes ] && sudo -n /usr/local/libexec/ouchi-photos/drift 2>/dev/null
+drift=/usr/local/libexec/ouchi-photos/drift
+if [ "$sudo" = yes ] && [ -e "$drift" ]; then
+  sudo -n "$drift" 2>/dev/null ||
+    echo '{"found": [{"subject": "system", "what": "the look for what was changed failed"}]}'
+fi
 
 # Only what shows nothing is read: a signature that udev did not tell of, or bytes without any.
 section contents

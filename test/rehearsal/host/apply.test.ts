@@ -207,6 +207,45 @@ describe("apply on a bare Pi", () => {
       expect(escaping.stderr).toMatch(/wants to write "\/etc\/\.\.\/home\/pi\/x"/);
     });
 
+    it("writes the kernel's words and restarts for them once, after it has answered", async () => {
+      const line = "console=tty1 root=PARTUUID=1-02 usb-storage.quirks=dead:beef:u";
+      const wanted = {
+        ...before,
+        settings: {
+          timeZone: "Asia/Tokyo",
+          kernelWords: ["ouchi.a=1", "usb-storage.quirks=1:2:u"],
+        },
+      };
+      await world.shell("rm -rf /boot/firmware /boot/cmdline.txt");
+      const elsewhere = await world.apply(wanted);
+      expect(elsewhere.stderr).toMatch(
+        /there is no \/boot\/firmware\/cmdline.txt .* no Raspberry Pi/,
+      );
+
+      world.write("/boot/firmware/cmdline.txt", `${line}\n`);
+      await world.calls();
+      const result = await world.apply(wanted);
+      expect(result).toMatchObject({ code: 0, stderr: "" });
+      expect(result.stdout).toMatch(/^restarts: [0-9a-f-]{36}$/m);
+      expect((await world.calls()).at(-1)?.join(" ")).toBe(
+        "systemd-run --collect --unit=ouchi-restart --on-active=5 systemctl reboot",
+      );
+      expect(world.read("/boot/firmware/cmdline.txt")).toBe(
+        "console=tty1 root=PARTUUID=1-02 ouchi.a=1 usb-storage.quirks=1:2:u\n",
+      );
+      expect(world.read("/boot/firmware/cmdline.txt.ouchi-before")).toBe(`${line}\n`);
+
+      // Another boot, and still without: no second restart.
+      await world.shell(
+        `sed -i 's/"boot": "[^"]*"/"boot": "another"/' /var/lib/ouchi-photos/applied.json`,
+      );
+      for (let run = 0; run < 2; run++) {
+        const again = await world.apply(wanted);
+        expect(again.stderr).toMatch(/was restarted to run with "ouchi\.a=1 .*still runs without/);
+      }
+      expect((await world.calls()).filter(([name]) => name === "systemd-run")).toEqual([]);
+    });
+
     it("does not install Docker before HDD1 is there", async () => {
       const result = await world.apply(dockerBundle());
       expect(result.code).toBe(1);

@@ -34,6 +34,7 @@ const standIns = {
     "udevadm",
     "journalctl",
     "hdparm",
+    "systemd-run",
   ],
   "docker.py": ["docker"],
   "borgmatic.py": ["borgmatic"],

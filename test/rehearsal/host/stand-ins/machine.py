@@ -151,6 +151,7 @@ COMMANDS = {
     "udevadm": quiet,
     "journalctl": quiet,
     "hdparm": quiet,
+    "systemd-run": quiet,
 }
 
 name = os.path.basename(sys.argv[0])
