@@ -68,7 +68,11 @@ export interface SubjectSettings {
   docker: Record<string, never>;
   secrets: Record<string, never>;
   /** Image references `name:tag@sha256:…` by the lock file's keys. */
-  immich: { images: Record<string, string> };
+  immich: {
+    images: Record<string, string>;
+    /** The version of a database that is new to this Pi and may be upgraded. */
+    upgradeFrom?: string;
+  };
   tunnel: { images: Record<string, string> };
   backup: Record<string, never>;
 }

@@ -231,6 +231,7 @@ export function immichBundle(settings: {
   lan: boolean;
   machineLearning: boolean;
   images: ImagesLock;
+  upgradeFrom?: string | undefined;
 }): Bundle<"immich"> {
   const folder = "/etc/ouchi-photos/compose/immich";
   const names: ImageName[] = ["immich-server", "postgres", "valkey"];
@@ -240,7 +241,7 @@ export function immichBundle(settings: {
     textFile(`${folder}/${name}`, source(`../compose/immich/${name}`));
   return bundle(
     "immich",
-    { images },
+    { images, ...(settings.upgradeFrom !== undefined && { upgradeFrom: settings.upgradeFrom }) },
     {
       files: [
         compose("compose.yaml"),

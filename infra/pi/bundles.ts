@@ -25,7 +25,10 @@ export function plainBundles(settings: Settings): PlainBundles {
     system: systemBundle({ timeZone, kernelWords: kernelWords(settings.disks.withoutUas) }),
     disks: disksBundle(diskIdentities(settings.disks)),
     docker: dockerBundle(),
-    immich: immichBundle({ timeZone, lan: settings.pi.lan, machineLearning, images }),
+    immich: immichBundle({
+      ...{ timeZone, lan: settings.pi.lan, machineLearning, images },
+      upgradeFrom: settings.upgradeFrom,
+    }),
     tunnel: tunnelBundle({ images }),
     backup: backupBundle(settings.backup),
   };

@@ -458,6 +458,11 @@ export const settingsSchema = z
     googleClientSecret: text("give the client secret of Google's OAuth client").optional(),
     /** Things at Cloudflare that `ouchi adopt` takes over. @default none */
     adopt: adopt.prefault({}),
+    /** The version of a database on a disk that is taken over, when Immich may upgrade it. @default it is refused */
+    upgradeFrom: matching(
+      /^\d+\.\d+\.\d+$/,
+      "give the version that the Pi named, such as 2.7.5",
+    ).optional(),
     /** The lock file of the container images. @default compose/images.lock.json */
     imagesLock: text("give the path of a lock file of images").default("compose/images.lock.json"),
   })

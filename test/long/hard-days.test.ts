@@ -36,6 +36,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       await world.pi.loadSnapshot(snapshot);
       await world.pi.setClock(world.clock.now());
       await writeFile(world.engine.stateFile, state);
+      await world.untilServing(120);
     }
     first = false;
   }, 5 * minutes);
@@ -107,9 +108,12 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       const { stdout } = await world.asRoot(["sh", "-c", "pgrep -c containerd-shim || true"]);
       return stdout.trim() === "0";
     });
-    expect(await root("systemctl is-active docker ouchi-immich ouchi-cloudflared || true")).toBe(
-      "inactive\ninactive\ninactive",
-    );
+    await until("The end of their units", 120, async () => {
+      const states = await root(
+        "systemctl is-active docker ouchi-immich ouchi-cloudflared || true",
+      );
+      return states === "inactive\ninactive\ninactive";
+    });
     // Nothing begins anew in the empty folder, then or later.
     await new Promise((resolve) => setTimeout(resolve, 30_000));
     expect(await root("ls -A /mnt/hdd1; pgrep -c containerd-shim || true")).toBe("0");

@@ -62,6 +62,8 @@ create table "album" ("id" uuid primary key, "albumName" text not null, "albumTh
 create table "album_asset" ("albumId" uuid references "album" on delete cascade, "assetId" uuid references "asset" on delete cascade, primary key ("albumId", "assetId"));
 create table "activity" ("id" uuid primary key, "albumId" uuid not null, "assetId" uuid not null, "comment" text,
   foreign key ("albumId", "assetId") references "album_asset" on delete cascade);
+create table "version_history" ("createdAt" timestamptz not null default now(), "version" text not null);
+insert into "version_history" ("version") values ('3.2.4');
 create table "asset_face" ("id" uuid primary key, "assetId" uuid not null references "asset" on delete cascade);
 create table "face_search" ("faceId" uuid primary key references "asset_face" on delete cascade, "embedding" float8[]);
 insert into "user" values ('00000000-0000-4000-8000-00000000000a', 'ken', 'ken@example.com'), ('00000000-0000-4000-8000-00000000000b', 'mio', 'mio@example.com');
