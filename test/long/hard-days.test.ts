@@ -129,6 +129,29 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     await world.untilServing(300);
   });
 
+  it("when the home has other networks, too: Immich answers on loopback and the LAN's address alone (row 43)", async () => {
+    // A second address of either kind, as of a guest network or a provider with IPv6.
+    await root(
+      `ip link add second type dummy; ip address add 10.99.0.9/24 dev second
+       ip -6 address add fd99::9/64 dev second nodad; ip link set second up`,
+    );
+    const ask = (address: string) =>
+      root(
+        `curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' 'http://${address}:2283/api/server/ping' || true`,
+      );
+    const lan = await root(
+      'ip -4 -json route get 192.0.2.1 | grep -o \'"prefsrc":"[^"]*\' | cut -d\'"\' -f4',
+    );
+    expect(await ask("127.0.0.1")).toBe("200");
+    expect(await ask(lan)).toBe("200");
+    for (const address of ["10.99.0.9", "[fd99::9]", "[::1]"])
+      expect(await ask(address)).toBe("000");
+    // Nor after a restart, when all addresses are there already.
+    await root("systemctl restart ouchi-immich.service", 5 * minutes);
+    for (const address of ["10.99.0.9", "[fd99::9]", "[::1]"])
+      expect(await ask(address)).toBe("000");
+  });
+
   it("when HDD1 is full: uploads fail and say so, nothing is lost, and space brings it back (row 20)", async () => {
     const phone = await world.phone("ken", "iphone");
     await root(
