@@ -76,7 +76,9 @@ async function drifted({ drift }: Facts, context: Context): Promise<string[]> {
   const subjectsFound = drift?.map(({ subject }) => subject) ?? subjects;
   const sentences = drift?.map(
     ({ subject, what }) => `On the Pi, ${what}: "up" mends it (${subject}).`,
-  ) ?? ['The Pi holds nothing of the kit, as after a new SD card: "up" lays it all down again.'];
+  ) ?? [
+    'The Pi holds nothing of the kit, as after a new SD card or an "up" that broke off: "up" lays it all down.',
+  ];
   for (const sentence of sentences) await context.log("warning", sentence);
   return subjectsFound;
 }
