@@ -165,8 +165,14 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     await expect(phone.upload(photo)).rejects.toThrow();
     await root("rm /mnt/hdd1/full /mnt/hdd1/full-to-the-end; sync");
     await world.untilServing(300);
-    // PostgreSQL reads every page of what it holds.
-    await root("docker exec immich_postgres pg_dump --username=postgres immich >/dev/null");
+    // PostgreSQL stopped at the full disk, and Docker starts it again; the dump then reads every page of what it holds.
+    await until("A whole dump", 300, async () => {
+      const { code } = await world.asRoot([
+        ...["sh", "-c"],
+        "docker exec immich_postgres pg_dump --username=postgres immich >/dev/null",
+      ]);
+      return code === 0;
+    });
     const back = await world.phone("ken", "iphone");
     await back.upload(photo);
     expect(await world.sql("select count(*) from asset")).toBe("2");
