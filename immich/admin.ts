@@ -3,7 +3,7 @@
  * what is there, so a run that was cut goes on where it ended.
  */
 import * as sdk from "@immich/sdk";
-import { explain, type ImmichApi } from "./api.ts";
+import { type Credentials, explain, type ImmichApi, RefusedAdmin } from "./api.ts";
 import type { Connection } from "./connection.ts";
 import type { ResourceKind } from "./resource-kind.ts";
 import { UserError } from "./user-error.ts";
@@ -13,6 +13,8 @@ export interface AdminInputs {
   email: string;
   name: string;
   password: string;
+  /** An administrator from before the kit, who makes the kit's account when there is none. */
+  existing?: Credentials;
 }
 
 export interface AdminOutputs extends AdminInputs {
@@ -36,9 +38,15 @@ async function ensureAdmin(api: ImmichApi, inputs: AdminInputs): Promise<string>
       }
     }
   }
-  const me = await api.admin(credentials(inputs), "show the kit's own account", (options) =>
-    sdk.getMyUser(options),
-  );
+  const show = () =>
+    api.admin(credentials(inputs), "show the kit's own account", (options) =>
+      sdk.getMyUser(options),
+    );
+  const me = await show().catch(async (error) => {
+    if (!(error instanceof RefusedAdmin) || !inputs.existing) throw error;
+    await letIn(api, inputs, inputs.existing);
+    return show();
+  });
   if (me.name !== name || me.shouldChangePassword) {
     await api.admin(credentials(inputs), `set up "${email}"`, (options) =>
       sdk.updateUserAdmin(
@@ -56,8 +64,27 @@ async function ensureAdmin(api: ImmichApi, inputs: AdminInputs): Promise<string>
   return me.id;
 }
 
+/** By an administrator from before the kit: a new account, or the one that the address has already. */
+async function letIn(api: ImmichApi, inputs: AdminInputs, existing: Credentials): Promise<void> {
+  const { email, name, password } = inputs;
+  const people = await api.admin(existing, "list its people", (options) =>
+    sdk.searchUsersAdmin({ withDeleted: false }, options),
+  );
+  const known = people.find((person) => person.email.toLowerCase() === email);
+  const values = { name, password, isAdmin: true, shouldChangePassword: false };
+  await api.admin(
+    existing,
+    `make "${email}" an administrator`,
+    (options) =>
+      known
+        ? sdk.updateUserAdmin({ id: known.id, userAdminUpdateDto: values }, options)
+        : sdk.createUserAdmin({ userAdminCreateDto: { email, ...values, notify: false } }, options),
+    [password],
+  );
+}
+
 export const admin: ResourceKind<AdminInputs, AdminOutputs> = {
-  secrets: ["connection.privateKey", "password"],
+  secrets: ["connection.privateKey", "password", "existing.password"],
   computed: ["userId"],
   compared: ["connection", "email", "name", "password"],
 

@@ -157,9 +157,12 @@ export class ImmichApi {
   }
 }
 
-function refusedAdmin(email: string): UserError {
-  return new UserError(
-    `Immich refused "${email}" with the password that this stack holds. Either the password was changed: reset it on the Pi by "sudo docker exec -it immich_server immich-admin reset-admin-password" and type the stack's password there ("pulumi stack export --show-secrets" holds it under "secrets-admin-password"). Or Immich was set up by hand with another administrator: sign in as that one and add "${email}" as an administrator, with the stack's password, under Administration > Users. Nothing was changed.`,
+/** Immich does not know the account with the password. */
+export class RefusedAdmin extends UserError {}
+
+function refusedAdmin(email: string): RefusedAdmin {
+  return new RefusedAdmin(
+    `Immich refused "${email}" with the password that this stack holds. Either the password was changed: reset it on the Pi by "sudo docker exec -it immich_server immich-admin reset-admin-password" and type the stack's password there ("pulumi stack export --show-secrets" holds it under "secrets-admin-password"). Or Immich was set up by hand with another administrator: give that one's address as immichAdminEmail and the password by "pulumi config set --secret ouchi-photos:immichAdminPassword", until the kit's own account is made. Nothing was changed in Immich.`,
   );
 }
 

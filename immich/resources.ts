@@ -43,6 +43,17 @@ export interface PreflightArgs {
   disks: { main: DiskIdentity; backup: DiskIdentity };
   /** Whether faces and contents are recognised on the Pi, which wants memory. */
   machineLearning: boolean;
+  /** For the Immich that somebody set up there by hand, before it is taken over. */
+  immich: {
+    /** The images that are to run, with their tags. */
+    server: string;
+    postgres: string;
+    /** The version of a database that may be upgraded. */
+    upgradeFrom?: string;
+    /** The kit's own account. */
+    admin: string;
+    existingAdmin?: CredentialsArgs;
+  };
   contents: Contents;
 }
 
@@ -70,6 +81,10 @@ export class Preflight extends pulumi.CustomResource {
       {
         ...args,
         connection: sealed(args.connection),
+        immich: {
+          ...args.immich,
+          existingAdmin: args.immich.existingAdmin && sealedCredentials(args.immich.existingAdmin),
+        },
         macAddress: undefined,
         addresses: undefined,
         repairs: undefined,
@@ -123,6 +138,8 @@ export interface AdminArgs {
   name: pulumi.Input<string>;
   /** Secret. */
   password: pulumi.Input<string>;
+  /** An administrator from before the kit, who makes its account. @default the kit's is the first */
+  existing?: CredentialsArgs | undefined;
 }
 
 /** The first administrator: the kit's own account, without photos. Deleting it leaves it in Immich. */
@@ -138,6 +155,7 @@ export class Admin extends pulumi.CustomResource {
         ...args,
         connection: sealed(args.connection),
         password: pulumi.secret(args.password),
+        existing: args.existing && sealedCredentials(args.existing),
         userId: undefined,
       },
       { version, ...opts },
@@ -174,7 +192,7 @@ export class User extends pulumi.CustomResource {
       {
         ...args,
         connection: sealed(args.connection),
-        admin: { ...args.admin, password: pulumi.secret(args.admin.password) },
+        admin: sealedCredentials(args.admin),
         initialPassword: pulumi.secret(args.initialPassword),
         userId: undefined,
         adopted: undefined,
@@ -203,12 +221,17 @@ export class SystemSettings extends pulumi.CustomResource {
       {
         ...args,
         connection: sealed(args.connection),
-        admin: { ...args.admin, password: pulumi.secret(args.admin.password) },
+        admin: sealedCredentials(args.admin),
       },
       { version, ...opts },
     );
   }
 }
+
+const sealedCredentials = ({ email, password }: CredentialsArgs) => ({
+  email,
+  password: pulumi.secret(password),
+});
 
 function sealed(connection: ConnectionArgs): pulumi.Inputs {
   const { privateKey, ...rest } = connection;

@@ -5,8 +5,9 @@ import { readAccount } from "./cloudflare/account.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
+import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
-import { plainBundles } from "./pi/bundles.ts";
+import { plainBundles, wantedImmich } from "./pi/bundles.ts";
 import { piConnection } from "./pi/connection.ts";
 import { contents } from "./pi/contents.ts";
 import { diskIdentities } from "./pi/disk-identities.ts";
@@ -35,10 +36,17 @@ async function house() {
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);
   }
+  const admin = `admin@${domain}`;
+  const existingAdmin = adminBeforeTheKit(settings);
   const preflight = new Preflight("preflight", {
     ...onThePi,
     disks,
     machineLearning: settings.machineLearning === "local",
+    immich: {
+      ...wantedImmich(settings),
+      admin,
+      ...(existingAdmin && { existingAdmin }),
+    },
   });
   await settled(preflight.urn);
 
@@ -57,7 +65,8 @@ async function house() {
     "photos",
     {
       connection,
-      admin: { email: `admin@${domain}`, password: secrets.adminPassword },
+      admin: { email: admin, password: secrets.adminPassword },
+      existingAdmin,
       family,
       url,
       machineLearning: settings.machineLearning,

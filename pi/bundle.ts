@@ -86,6 +86,8 @@ export interface Bundle<S extends Subject = Subject> {
   masked: string[];
   /** Debian packages; installed when missing. */
   packages: string[];
+  /** Packages of another origin that cannot stand beside those; removed before these are installed, never purged. */
+  replaces: string[];
   units: BundleUnit[];
   settings: SubjectSettings[S];
 }

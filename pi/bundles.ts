@@ -42,6 +42,7 @@ const programs = [
   "backup",
   "disks",
   "drift",
+  "handmade",
   "restore",
   "scrub",
   "stack",
@@ -79,6 +80,7 @@ function bundle<S extends Subject>(
     files: parts.files ?? [],
     masked: parts.masked ?? [],
     packages: parts.packages ?? [],
+    replaces: parts.replaces ?? [],
     units: parts.units ?? [],
     settings,
   };
@@ -180,6 +182,11 @@ export function dockerBundle(): Bundle<"docker"> {
     {
       files,
       packages: ["docker.io", "docker-cli", "docker-compose"],
+      // Docker's own packages, as its get.docker.com script installs them.
+      replaces: [
+        ...["docker-ce", "docker-ce-cli", "docker-ce-rootless-extras", "containerd.io"],
+        ...["docker-buildx-plugin", "docker-compose-plugin", "docker-model-plugin"],
+      ],
       units: [
         unit("docker.service", { onChange: "restart", watches: files.map((file) => file.path) }),
       ],

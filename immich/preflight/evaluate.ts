@@ -1,6 +1,7 @@
 /** Judges what was seen on the Pi: pure, so that every refusal is a test. */
 import type { CheckFailure } from "../resource-kind.ts";
 import type { BlockDevice, Facts } from "./facts.ts";
+import { judgeHandmade, type WantedImmich } from "./handmade.ts";
 
 export interface Identity {
   /** A name in /dev/disk/by-id or by-path. */
@@ -35,6 +36,13 @@ const oldestDebian = 13;
 /** More than any time zone mistake, less than a clock that never was set. */
 const clockTolerance = 26 * 60 * 60;
 
+export interface Wanted {
+  disks: Disks;
+  /** Whether it runs on the Pi. */
+  machineLearning: boolean;
+  immich: WantedImmich;
+}
+
 export interface Verdict {
   failures: CheckFailure[];
   warnings: string[];
@@ -42,7 +50,7 @@ export interface Verdict {
 
 export function evaluate(
   facts: Facts,
-  { disks, machineLearning }: { disks: Disks; machineLearning: boolean },
+  { disks, machineLearning, immich }: Wanted,
   laptopClock: number,
 ): Verdict {
   const failures: CheckFailure[] = [];
@@ -100,7 +108,18 @@ export function evaluate(
     );
   }
 
+  if (!facts.hasRoute) {
+    fail(
+      "pi.host",
+      "The Pi has no way to the internet (no default route): plug its cable into the router, and have the router give it an address.",
+    );
+  }
+
   warnings.push(...fullnessWarning(facts), ...powerWarnings(facts));
+
+  const handmade = judgeHandmade(facts, immich);
+  failures.push(...handmade.failures);
+  warnings.push(...handmade.warnings);
 
   const found = Object.fromEntries(
     roles.map((role) => [role, judgeDisk(facts, role, disks[role], fail)]),

@@ -65,6 +65,38 @@ for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
   [ -b "$link" ] && printf '%s %s\n' "$(readlink -f "$link")" "$link"
 done
 
+# A Docker that is not the kit's, and the Immich in it that somebody set up by hand. No environment is printed, because
+# passwords stand there.
+section docker
+if [ "$sudo" = yes ] && [ ! -e /etc/ouchi-photos/compose/immich/compose.yaml ] && command -v docker >/dev/null; then
+  dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' docker-ce docker.io 2>/dev/null |
+    sed -n 's/ installed$//p'
+  section containers
+  sudo -n docker ps --all --quiet --no-trunc 2>/dev/null | xargs -r sudo -n docker inspect --format \
+    '[{{json .Name}},{{json .State.Running}},{{json .Config.Image}},{{json .Config.Labels}},{{json .Mounts}}]'
+  folder=$(sudo -n docker inspect --format '{{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
+    immich_postgres 2>/dev/null)
+  section environment
+  [ -n "$folder" ] && sudo -n grep -E '^(IMMICH_VERSION|DB_USERNAME|DB_DATABASE_NAME)=' "$folder/.env" 2>/dev/null
+  section database
+  psql() {
+    sudo -n docker exec immich_postgres psql -X -q -t -A --username=postgres --dbname=immich --command="$1" 2>/dev/null
+  }
+  psql "select 'version ' || version from version_history order by \"createdAt\" desc limit 1"
+  psql "select 'admin ' || email from \"user\" where \"isAdmin\" and \"deletedAt\" is null"
+fi
+section postgres
+[ "$sudo" = yes ] && sudo -n cat /mnt/hdd1/immich/postgres/PG_VERSION 2>/dev/null
+section connector
+systemctl is-active cloudflared.service 2>/dev/null
+section schedules
+if [ "$sudo" = yes ]; then
+  for file in /var/spool/cron/crontabs/* /etc/crontab /etc/cron.d/*; do
+    [ "$file" = /etc/cron.d/ouchi-photos ] && continue
+    sudo -n grep -H -i '^[^#].*borg' "$file" 2>/dev/null
+  done
+fi
+
 # What the kit laid down here, and whether it still lies so. Without the program the kit was never here; a program
 # that fails is not the one that was laid down.
 section drift

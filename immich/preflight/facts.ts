@@ -44,6 +44,16 @@ export interface Facts {
   links: { device: string; link: string }[];
   /** Disks that show nothing: bytes that are not zero at both ends, and signatures. */
   contents: Record<string, { nonZeroBytes: number; signatures: string[] }>;
+  /** Whether there is a way out of the home. */
+  hasRoute: boolean;
+  /** A Docker that the kit did not set up, and what is in it. */
+  docker?: ForeignDocker;
+  /** The main version of the PostgreSQL that made the database on HDD1. */
+  postgresMajor?: number;
+  /** Whether a connector runs as a service of the system, set up by hand. */
+  hasConnector: boolean;
+  /** cron lines with a Borg of somebody's own, each after its file's name. */
+  schedules: string[];
   macAddress: string;
   addresses: string[];
   /** What is no longer as the kit left it, by the subject that mends it; undefined where the kit never was. */
@@ -54,6 +64,26 @@ export interface Drift {
   subject: string;
   /** A clause, such as `"/etc/fstab" was changed`. */
   what: string;
+}
+
+export interface ForeignDocker {
+  containers: Container[];
+  /** Those of an Immich's .env that the kit asks for; never a password. */
+  environment: Record<string, string>;
+  /** Of the Immich that used the database last, `2.7.5`. */
+  immichVersion?: string;
+  admins: string[];
+}
+
+export interface Container {
+  name: string;
+  running: boolean;
+  image: string;
+  project?: string;
+  /** The folder of its docker-compose.yml. */
+  folder?: string;
+  /** What of the Pi is seen inside. */
+  sources: string[];
 }
 
 interface LsblkDevice {
@@ -98,6 +128,7 @@ export function parseFacts(output: string): Facts {
       const [device, link] = line.split(" ");
       return { device: device!, link: link! };
     });
+  const routes = json<unknown[]>("route", []);
   const [route] = json<{ dev: string }[]>("route", []);
   const network = json<IpInterface[]>("addresses", []).find((each) => each.ifname === route?.dev);
   // Newer udev also keeps folders there, with names of partitions that are no identity of a disk.
@@ -144,10 +175,53 @@ export function parseFacts(output: string): Facts {
     ),
     ...(text("mainDisk") && { mainDisk: usage(text("mainDisk")) }),
     ...(text("drift") && { drift: json<{ found: Drift[] }>("drift", { found: [] }).found }),
+    hasRoute: routes.length > 0,
+    ...(sections.has("containers") && { docker: foreignDocker(lines) }),
+    ...(text("postgres") && { postgresMajor: Number.parseInt(text("postgres"), 10) }),
+    hasConnector: text("connector") === "active",
+    schedules: lines("schedules"),
     macAddress: network?.address ?? "",
     addresses: (network?.addr_info ?? [])
       .filter((address) => address.scope === "global" && address.local)
       .map((address) => address.local!),
+  };
+}
+
+function foreignDocker(lines: (name: string) => string[]): ForeignDocker {
+  type Shown = [
+    string,
+    boolean,
+    string,
+    Record<string, string> | null,
+    { Source?: string }[] | null,
+  ];
+  const project = "com.docker.compose.project";
+  const containers = lines("containers").map((line) => {
+    const [name, running, image, labels, mounts] = JSON.parse(line) as Shown;
+    return {
+      name: name.replace(/^\//, ""),
+      running,
+      image,
+      ...(labels?.[project] && { project: labels[project] }),
+      ...(labels?.[`${project}.working_dir`] && { folder: labels[`${project}.working_dir`]! }),
+      sources: (mounts ?? []).flatMap(({ Source }) => (Source ? [Source] : [])),
+    };
+  });
+  const told = (word: string) =>
+    lines("database").flatMap((line) =>
+      line.startsWith(`${word} `) ? [line.slice(word.length + 1)] : [],
+    );
+  const [version] = told("version");
+  return {
+    containers,
+    environment: Object.fromEntries(
+      lines("environment").map((line) => {
+        const at = line.indexOf("=");
+        return [line.slice(0, at), line.slice(at + 1).replace(/^(["'])(.*)\1$/, "$2")];
+      }),
+    ),
+    ...(version && { immichVersion: version.replace(/^v/, "") }),
+    admins: told("admin"),
   };
 }
 

@@ -7,17 +7,25 @@
  * brought to what the program says. After an `up` that broke off, its check finds what is still to be done.
  */
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import * as sdk from "@immich/sdk";
 import { type Connection, OutOfReach, runCommand, type SharedConnection } from "../connection.ts";
 import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
+import { type Credentials, RefusedAdmin } from "../api.ts";
 import { type Disks, evaluate } from "./evaluate.ts";
 import { type Facts, parseFacts } from "./facts.ts";
+import { ofTheHouse, type WantedImmich } from "./handmade.ts";
 
 export interface PreflightInputs {
   connection: Connection;
   disks: Disks;
   /** Whether it runs on the Pi. */
   machineLearning: boolean;
+  immich: Omit<WantedImmich, "hasExistingAdmin"> & {
+    /** An administrator from before the kit, who lets the kit's account in. */
+    existingAdmin?: Credentials;
+  };
   contents: Contents;
   /** Set by the check: how often each subject was mended, by its name. */
   repairs?: Repairs;
@@ -96,6 +104,35 @@ async function lookAt(connection: SharedConnection): Promise<Facts> {
   return parseFacts(stdout);
 }
 
+/** Milliseconds. A server that was set up by hand and runs answers at once. */
+const answerTime = 30_000;
+
+/** Asked before anything is stopped: later the Immich that was set up by hand is no longer there to go on with. */
+async function refusedAdmin(
+  context: Context,
+  { connection, immich: { existingAdmin } }: PreflightInputs,
+  { docker }: Facts,
+): Promise<CheckFailure[]> {
+  const serves =
+    docker && ofTheHouse(docker).some((each) => each.name === "immich_server" && each.running);
+  if (!serves || !existingAdmin || docker.admins.length === 0) return [];
+  const signedIn = context
+    .api(connection)
+    .admin(existingAdmin, "show its administrator", (options) => sdk.getMyUser(options));
+  try {
+    await Promise.race([signedIn, sleep(answerTime, undefined, { ref: false })]);
+    return [];
+  } catch (error) {
+    if (!(error instanceof RefusedAdmin)) return [];
+    return [
+      {
+        property: "immichAdminPassword",
+        reason: `The Immich that was set up by hand does not let "${existingAdmin.email}" in with this password: correct immichAdminEmail, and the password by "pulumi config set --secret ouchi-photos:immichAdminPassword".`,
+      },
+    ];
+  }
+}
+
 async function outputsOf(context: Context, inputs: PreflightInputs): Promise<PreflightOutputs> {
   const { shared } = context.api(inputs.connection);
   const look = looks.get(shared) ?? lookAt(shared);
@@ -104,8 +141,9 @@ async function outputsOf(context: Context, inputs: PreflightInputs): Promise<Pre
 }
 
 export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
-  secrets: ["connection.privateKey"],
+  secrets: ["connection.privateKey", "immich.existingAdmin.password"],
   computed: ["macAddress", "addresses"],
+  // Not immich: what of it matters on the Pi is in its bundle, and so in the contents.
   compared: ["connection", "disks", "machineLearning", "contents", "repairs"],
 
   async check(context, olds, news, known) {
@@ -118,7 +156,14 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
       const look = lookAt(shared);
       looks.set(shared, look);
       look.catch(() => looks.delete(shared));
-      const verdict = evaluate(await look, news, Date.now() / 1000);
+      const immich = {
+        ...news.immich,
+        hasExistingAdmin: news.immich.existingAdmin !== undefined,
+      };
+      const verdict = evaluate(await look, { ...news, immich }, Date.now() / 1000);
+      if (verdict.failures.length === 0) {
+        verdict.failures.push(...(await refusedAdmin(context, news, await look)));
+      }
       found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
       // Nothing is mended on a Pi that is unfit: who only revokes a token must not be stopped by it.

@@ -9,6 +9,8 @@ export interface PhotoServerArgs {
   connection: PiConnection;
   /** The kit's own account, which holds no photos. */
   admin: { email: string; password: pulumi.Input<string> };
+  /** An administrator from before the kit, who makes the kit's account. @default the kit's is the first */
+  existingAdmin?: { email: string; password: string } | undefined;
   family: Person[];
   /** The address that Immich writes into links, such as https://photos.yamada.jp. */
   url: string;
@@ -30,7 +32,7 @@ export class PhotoServer extends pulumi.ComponentResource {
 
     const account = new Admin(
       `${name}-admin`,
-      { connection, name: "ouchi-photos", ...args.admin },
+      { connection, name: "ouchi-photos", ...args.admin, existing: args.existingAdmin },
       { ...child, dependsOn: opts?.dependsOn },
     );
     const admin = { email: account.email, password: args.admin.password };

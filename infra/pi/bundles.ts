@@ -34,6 +34,16 @@ export function plainBundles(settings: Settings): PlainBundles {
   };
 }
 
+/** What the Immich on the Pi is to be, for the look at one that was set up there by hand. */
+export function wantedImmich({ imagesLock, upgradeFrom }: Settings) {
+  const images = readImagesLock(imagesLock);
+  return {
+    server: images["immich-server"].image,
+    postgres: images.postgres.image,
+    ...(upgradeFrom !== undefined && { upgradeFrom }),
+  };
+}
+
 function readImagesLock(file: string): ImagesLock {
   try {
     return JSON.parse(readFileSync(resolve(repository, file), "utf8")) as ImagesLock;

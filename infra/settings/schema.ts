@@ -463,19 +463,25 @@ export const settingsSchema = z
       /^\d+\.\d+\.\d+$/,
       "give the version that the Pi named, such as 2.7.5",
     ).optional(),
+    /** The administrator of an Immich that was set up by hand, until the kit has an account of its own there. @default there is none */
+    immichAdminEmail: email.optional(),
+    /** The password that belongs to it; a secret of the stack. */
+    immichAdminPassword: text("give the password of Immich's administrator").optional(),
     /** The lock file of the container images. @default compose/images.lock.json */
     imagesLock: text("give the path of a lock file of images").default("compose/images.lock.json"),
   })
-  .superRefine(({ domain, family, adopt, googleClientId, googleClientSecret }, context) => {
-    if ((googleClientId === undefined) !== (googleClientSecret === undefined)) {
-      const [missing, given] =
-        googleClientId === undefined
-          ? ["googleClientId", "googleClientSecret"]
-          : ["googleClientSecret", "googleClientId"];
+  .superRefine((settings, context) => {
+    const { domain, family, adopt } = settings;
+    for (const [whose, plain, secret] of [
+      ["Google's sign-in", "googleClientId", "googleClientSecret"],
+      ["Immich's administrator", "immichAdminEmail", "immichAdminPassword"],
+    ] as const) {
+      if ((settings[plain] === undefined) === (settings[secret] === undefined)) continue;
+      const [missing, given] = settings[plain] === undefined ? [plain, secret] : [secret, plain];
       context.addIssue({
         code: "custom",
         path: [missing],
-        message: `is missing, and ${given} is given: Google's sign-in needs both (pulumi config set --secret ouchi-photos:googleClientSecret), or neither`,
+        message: `is missing, and ${given} is given: ${whose} needs both (pulumi config set --secret ouchi-photos:${secret}), or neither`,
       });
     }
     const phones = family.flatMap(({ name, phones }) =>

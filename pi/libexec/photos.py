@@ -40,10 +40,15 @@ def wait_for_server(seconds=600):
     )
 
 
+def password():
+    """A database that was set up by hand may ask for its password; by name only, so that it stands in no argument."""
+    return ["--env", "PGPASSWORD"] if "PGPASSWORD" in os.environ else []
+
+
 def psql(sql, database=DATABASE, options=()):
     """Runs SQL from standard input, without a terminal: with one, Docker mixes errors and line ends into the output."""
     return run(
-        ["docker", "exec", "--interactive", DATABASE_CONTAINER, "psql", "-X", "--quiet", "--tuples-only", "--no-align",
+        ["docker", "exec", "--interactive", *password(), DATABASE_CONTAINER, "psql", "-X", "--quiet", "--tuples-only", "--no-align",
          "--username=postgres", f"--dbname={database}", "--set=ON_ERROR_STOP=1", *options],
         stdin=sql,
     ).stdout.strip()  # fmt: skip

@@ -31,6 +31,7 @@ const small = (files: BundleFile[]): Bundle<"system"> => ({
   files,
   masked: ["borgmatic.timer"],
   packages: ["cron"],
+  replaces: [],
   units: [
     {
       name: "cron.service",

@@ -50,7 +50,7 @@ export function bundles(images = imagesLock()) {
 }
 
 /** Immich's tables as far as the kit looks at them, and one that only the dump's order would find. */
-const schema = `
+export const schema = `
 create table "user" ("id" uuid primary key, "name" text not null, "email" text not null);
 create table "asset" ("id" uuid primary key default gen_random_uuid(), "ownerId" uuid not null references "user" on delete cascade,
   "originalPath" text not null, "originalFileName" text not null, "checksum" bytea not null, "duration" integer,
@@ -73,7 +73,7 @@ insert into "album" values ('00000000-0000-4000-8000-0000000000a1', 'そら', nu
 export class DeployedWorld {
   readonly world: HostWorld;
 
-  private constructor(world: HostWorld) {
+  constructor(world: HostWorld) {
     this.world = world;
   }
 

@@ -39,6 +39,11 @@ const inputs = (connection: Properties = {}, immich = "one") => ({
     backup: { id: "usb-TWO", allowFormat: true },
   },
   machineLearning: true,
+  immich: {
+    server: "ghcr.io/immich-app/immich-server:v3.2.4",
+    postgres: "ghcr.io/immich-app/postgres:14-vectorchord0.4.3",
+    admin: "admin@yamada.jp",
+  },
   contents: { immich, "person ken": "a" },
 });
 /** As the check leaves them while nothing has drifted. */

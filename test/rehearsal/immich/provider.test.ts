@@ -158,6 +158,41 @@ describe("Admin", () => {
     );
   });
 
+  it("is let in by the administrator that an Immich set up by hand has, who stays one", async () => {
+    const opts = { baseUrl: `${server.url}/api` };
+    const ken = { email: "ken@example.com", password: "canary-of-ken" };
+    await sdk.signUpAdmin({ signUpDto: { ...ken, name: "ken" } }, opts);
+    await expect(createAdmin()).rejects.toThrow(/give that one's address as immichAdminEmail/);
+    const wrong = { ...ken, password: secret("canary-wrong") };
+    await expect(createAdmin({ existing: wrong })).rejects.toThrow(/Immich refused "ken@/);
+    const existing = { ...ken, password: secret(ken.password) };
+    const { id, outputs } = await createAdmin({ existing });
+    expect(await sdk.getMyUser(await asAdmin())).toMatchObject({ id, isAdmin: true });
+    expect(await sdk.getMyUser(await login(ken.email, ken.password))).toMatchObject({
+      name: "ken",
+      isAdmin: true,
+    });
+    // Taken out of the stack file afterwards, it is no change.
+    const { existing: _gone, ...news } = outputs as Properties;
+    const of = urn("Admin", "admin");
+    expect(await plugin.diff(id, of, outputs, news)).toMatchObject({ changes: false });
+    expect((await createAdmin({ existing })).id).toBe(id);
+    expect(plugin.printed()).not.toContain("canary");
+  });
+
+  it("is made an administrator by it where the account is there as a person's", async () => {
+    const opts = { baseUrl: `${server.url}/api` };
+    const ken = { email: "ken@example.com", password: "canary-of-ken" };
+    await sdk.signUpAdmin({ signUpDto: { ...ken, name: "ken" } }, opts);
+    const { id } = await sdk.createUserAdmin(
+      { userAdminCreateDto: { email: adminAccount.email, name: "x", password: "another one" } },
+      await login(ken.email, ken.password),
+    );
+    const existing = { ...ken, password: secret(ken.password) };
+    expect((await createAdmin({ existing })).id).toBe(id);
+    expect(await sdk.getMyUser(await asAdmin())).toMatchObject({ id, isAdmin: true });
+  });
+
   it("changes its own password in place", async () => {
     const { id, inputs, outputs } = await createAdmin();
     const news = { ...inputs, password: secret("canary-second") };

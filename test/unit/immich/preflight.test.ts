@@ -2,7 +2,12 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { type Disks, evaluate } from "../../../immich/preflight/evaluate.ts";
-import { type BlockDevice, type Facts, parseFacts } from "../../../immich/preflight/facts.ts";
+import {
+  type BlockDevice,
+  type Facts,
+  type ForeignDocker,
+  parseFacts,
+} from "../../../immich/preflight/facts.ts";
 
 const now = Date.parse("2026-11-23T00:00:00Z") / 1000;
 const uuid = "0a1b2c3d-1111-2222-3333-444455556666";
@@ -44,6 +49,9 @@ const healthy = (values: Partial<Facts> = {}): Facts => ({
     { device: "/dev/sdb", link: "/dev/disk/by-id/usb-TWO" },
   ],
   contents: {},
+  hasRoute: true,
+  hasConnector: false,
+  schedules: [],
   macAddress: "dc:a6:32:00:00:01",
   addresses: ["192.168.11.14"],
   ...values,
@@ -53,8 +61,14 @@ const disks: Disks = {
   main: { id: "usb-ONE", allowFormat: true },
   backup: { id: "usb-TWO", allowFormat: true },
 };
+const immich = {
+  server: "ghcr.io/immich-app/immich-server:v3.2.4",
+  postgres: "ghcr.io/immich-app/postgres:14-vectorchord0.4.3-pgvectors0.2.0",
+  admin: "admin@yamada.jp",
+  hasExistingAdmin: false,
+};
 const judge = (facts: Partial<Facts>, wanted: Disks = disks) =>
-  evaluate(healthy(facts), { disks: wanted, machineLearning: false }, now).failures;
+  evaluate(healthy(facts), { disks: wanted, machineLearning: false, immich }, now).failures;
 const withMain = (main: Partial<BlockDevice>, contents: Facts["contents"] = {}) => ({
   disks: [card, device("/dev/sda", main), device("/dev/sdb")],
   contents,
@@ -62,7 +76,7 @@ const withMain = (main: Partial<BlockDevice>, contents: Facts["contents"] = {}) 
 
 describe("a Pi that is fit", () => {
   it("passes with two blank disks that may be formatted", () => {
-    expect(evaluate(healthy(), { disks, machineLearning: true }, now)).toEqual({
+    expect(evaluate(healthy(), { disks, machineLearning: true, immich }, now)).toEqual({
       failures: [],
       warnings: [],
     });
@@ -132,7 +146,7 @@ describe("a Pi that is not fit", () => {
   it("only warns of a clock that is not set: a Pi has no clock of its own", () => {
     const { failures, warnings } = evaluate(
       healthy({ clock: 0 }),
-      { disks, machineLearning: true },
+      { disks, machineLearning: true, immich },
       now,
     );
     expect(failures).toEqual([]);
@@ -144,7 +158,7 @@ describe("a Pi that is not fit", () => {
 
 describe("a Pi that will not last", () => {
   const warned = (facts: Partial<Facts>) =>
-    evaluate(healthy(facts), { disks, machineLearning: false }, now).warnings;
+    evaluate(healthy(facts), { disks, machineLearning: false, immich }, now).warnings;
 
   it.each([
     [0x1, /^The Pi has too little voltage.*a USB hub with a supply of its own/],
@@ -188,13 +202,14 @@ describe("a Pi that will not last", () => {
   it("is too small for machine learning, and not without it", () => {
     const small = healthy({ memoryBytes: 4e9 });
     const judged = (machineLearning: boolean) =>
-      evaluate(small, { disks, machineLearning }, now).failures;
+      evaluate(small, { disks, machineLearning, immich }, now).failures;
     expect(judged(false)).toEqual([]);
     expect(judged(true)).toEqual([
       { property: "machineLearning", reason: expect.stringContaining("set machineLearning to") },
     ]);
     expect(
-      evaluate(healthy({ memoryBytes: 6.2e9 }), { disks, machineLearning: true }, now).failures,
+      evaluate(healthy({ memoryBytes: 6.2e9 }), { disks, machineLearning: true, immich }, now)
+        .failures,
     ).toEqual([]);
   });
 });
@@ -356,4 +371,170 @@ describe("facts.sh", () => {
     expect(Math.abs(facts.clock - Date.now() / 1000)).toBeLessThan(3600);
     expect(facts.rootFreeBytes).toBeGreaterThan(0);
   });
+});
+
+describe("an Immich that was set up by hand", () => {
+  const container = (name: string, sources: string[] = [], values: object = {}) => ({
+    name,
+    running: true,
+    image: `ghcr.io/${name}:release`,
+    project: "immich",
+    folder: "/home/pi/immich-app",
+    sources,
+    ...values,
+  });
+  const server = container("immich_server", ["/mnt/hdd1/immich/images"]);
+  const postgres = container("immich_postgres", ["/mnt/hdd1/immich/postgres"]);
+  const docker = (values: Partial<ForeignDocker> = {}): ForeignDocker => ({
+    containers: [server, postgres, container("immich_redis")],
+    environment: { IMMICH_VERSION: "release" },
+    immichVersion: "3.2.4",
+    admins: ["ken@yamada.jp"],
+    ...values,
+  });
+  const judgeIt = (facts: Partial<Facts>, wanted: object = {}) =>
+    evaluate(
+      healthy(facts),
+      {
+        disks,
+        machineLearning: false,
+        immich: { ...immich, hasExistingAdmin: true, ...wanted },
+      },
+      now,
+    );
+  const refusals = (facts: Partial<Facts>, wanted: object = {}) =>
+    judgeIt(facts, wanted).failures.map(({ property, reason }) => `${property}: ${reason}`);
+
+  it("is taken over at its own version, and that is said", () => {
+    const { failures, warnings } = judgeIt({ docker: docker(), postgresMajor: 14 });
+    expect(failures).toEqual([]);
+    expect(warnings).toEqual([
+      expect.stringContaining(
+        "in /home/pi/immich-app (3.2.4) is taken over: its database is dumped, its containers (immich_server, immich_postgres, immich_redis) are stopped",
+      ),
+    ]);
+  });
+
+  it("is upgraded only when the stack file names its version", () => {
+    const older = { docker: docker({ immichVersion: "2.7.5" }) };
+    expect(refusals(older)).toEqual([
+      expect.stringMatching(/^upgradeFrom: .*version 2\.7\.5.*set upgradeFrom: "2\.7\.5"/),
+    ]);
+    expect(refusals(older, { upgradeFrom: "2.7.4" })).toHaveLength(1);
+    expect(refusals(older, { upgradeFrom: "2.7.5" })).toEqual([]);
+  });
+
+  it.each([
+    ["newer than the lock file's", "3.2.5", /^imagesLock: .*Immich cannot go back, so put 3\.2\.5/],
+    ["of a skipped major", "1.137.0", /^imagesLock: .*bring it to a version 2\.x by itself first/],
+  ])("is refused when it is %s", (_, immichVersion, reason) => {
+    expect(refusals({ docker: docker({ immichVersion }) }, { upgradeFrom: immichVersion })).toEqual(
+      [expect.stringMatching(reason)],
+    );
+  });
+
+  it("tells its version by its .env where the database does not", () => {
+    const told = docker({ environment: { IMMICH_VERSION: "v2.7.5" } });
+    delete told.immichVersion;
+    expect(refusals({ docker: told })).toEqual([expect.stringContaining("is version 2.7.5")]);
+  });
+
+  it("wants its administrator, once, unless that is the kit's own account", () => {
+    const without = { hasExistingAdmin: false };
+    expect(refusals({ docker: docker() }, without)).toEqual([
+      expect.stringMatching(
+        /^immichAdminEmail: .*administrator ken@yamada\.jp.*immichAdminPassword/,
+      ),
+    ]);
+    expect(refusals({ docker: docker({ admins: [immich.admin] }) }, without)).toEqual([]);
+  });
+
+  it("is refused where its folders, its database's names or its PostgreSQL are others", () => {
+    const onTheCard = container("immich_server", ["/home/pi/immich-app/library"]);
+    expect(refusals({ docker: docker({ containers: [onTheCard, postgres] }) })).toEqual([
+      expect.stringMatching(/^disks\.main: .*correct UPLOAD_LOCATION and DB_DATA_LOCATION/),
+    ]);
+    expect(refusals({ docker: docker({ environment: { DB_USERNAME: "ken" } }) })).toEqual([
+      expect.stringContaining("has DB_USERNAME=ken in its .env, and the kit knows postgres only"),
+    ]);
+    expect(refusals({ docker: docker(), postgresMajor: 16 })).toEqual([
+      expect.stringMatching(/^imagesLock: .*made by PostgreSQL 16, and the lock file asks for 14/),
+    ]);
+  });
+
+  it("is not taken over beside other containers, which would be gone", () => {
+    const pihole = container("pihole", ["/srv/pihole"], { project: undefined });
+    const containers = [server, postgres, pihole];
+    expect(refusals({ docker: docker({ containers }) })).toEqual([
+      expect.stringContaining("Other containers run on the Pi (pihole)"),
+    ]);
+    const stopped = [server, postgres, { ...pihole, running: false }];
+    expect(refusals({ docker: docker({ containers: stopped }) })).toEqual([]);
+  });
+
+  it("leaves a connector and a Borg of its own, which are named until they are gone", () => {
+    const { failures, warnings } = judgeIt({
+      hasConnector: true,
+      schedules: ["/var/spool/cron/crontabs/root:0 1 * * 6 /immich-borg.sh"],
+    });
+    expect(failures).toEqual([]);
+    expect(warnings).toEqual([
+      expect.stringContaining('by "sudo cloudflared service uninstall"'),
+      expect.stringMatching(/crontabs\/root: "0 1 \* \* 6 \/immich-borg\.sh"\).*Its archives stay/),
+    ]);
+  });
+
+  it("is read as facts.sh prints it, without an environment", () => {
+    const labels = {
+      "com.docker.compose.project": "immich",
+      "com.docker.compose.project.working_dir": "/home/pi/immich-app",
+    };
+    const mounts = [{ Type: "bind", Source: "/mnt/hdd1/immich/postgres" }];
+    const facts = parseFacts(
+      [
+        "@containers",
+        JSON.stringify(["/immich_postgres", true, "ghcr.io/postgres:14", labels, mounts]),
+        JSON.stringify(["/pihole", false, "pihole", null, null]),
+        "@environment",
+        'IMMICH_VERSION="v2.7.5"',
+        "@database",
+        "version v2.7.5",
+        "admin ken@yamada.jp",
+        "@postgres",
+        "14",
+        "@connector",
+        "active",
+        "@route",
+        '[{"dst":"default","dev":"eth0"}]',
+        "",
+      ].join("\n"),
+    );
+    expect(facts).toMatchObject({
+      docker: {
+        containers: [
+          {
+            name: "immich_postgres",
+            running: true,
+            project: "immich",
+            folder: "/home/pi/immich-app",
+            sources: ["/mnt/hdd1/immich/postgres"],
+          },
+          { name: "pihole", running: false, sources: [] },
+        ],
+        environment: { IMMICH_VERSION: "v2.7.5" },
+        immichVersion: "2.7.5",
+        admins: ["ken@yamada.jp"],
+      },
+      postgresMajor: 14,
+      hasConnector: true,
+      hasRoute: true,
+      schedules: [],
+    });
+  });
+});
+
+it("names a Pi without a way to the internet", () => {
+  expect(judge({ hasRoute: false })).toEqual([
+    { property: "pi.host", reason: expect.stringContaining("plug its cable into the router") },
+  ]);
 });

@@ -106,11 +106,34 @@ def compose(arguments, state):
     return 0
 
 
+def data_root():
+    try:
+        with open("/etc/docker/daemon.json") as file:
+            return json.load(file)["data-root"]
+    except FileNotFoundError:
+        return "/var/lib/docker"
+
+
+def handmade(state):
+    """Containers that somebody made by hand, by name; out of sight once the data root has moved."""
+    return {} if data_root() != "/var/lib/docker" else state.get("handmade", {})
+
+
+def shown(name, state):
+    """As `docker inspect` with the template of the kit's handmade."""
+    container = handmade(state)[name]
+    labels = {f"com.docker.compose.{key}": container[value] for key, value in (("project", "project"), ("project.working_dir", "folder")) if value in container}
+    mounts = [{"Type": "bind", "Source": each} for each in container.get("sources", [])]
+    return json.dumps([name, f"/{name}", name in state["running"], container["image"], labels, mounts])
+
+
 def execute(arguments):
     """The container has its own PATH and socket; a terminal is never asked for."""
     if arguments[0] == "--interactive":
         arguments = arguments[1:]
-    if arguments[0] != "immich_postgres" or arguments[1] not in ("psql", "pg_dump"):
+    if arguments[:2] == ["--env", "PGPASSWORD"]:
+        arguments = arguments[2:]
+    if arguments[0] != "immich_postgres" or arguments[1] not in ("psql", "pg_dump", "pg_isready"):
         unknown(["exec", *arguments])
     return subprocess.run([f"{BINARIES}/{arguments[1]}", *arguments[2:]], env={**os.environ, "PGHOST": SOCKET}, check=False).returncode
 
@@ -124,6 +147,14 @@ def main(arguments, state):
                 print("Error response from daemon: container immich_postgres is not running", file=sys.stderr)
                 return 1
             return execute(rest)
+        case ["info", "--format", "{{.DockerRootDir}}"]:
+            print(data_root())
+        case ["ps", "--all", "--quiet", "--no-trunc"]:
+            print("\n".join(handmade(state)))
+        case ["inspect", "--format", template, *names] if template.startswith("[{{json .Id}},{{json .Name}}"):
+            print("\n".join(shown(name, state) for name in names))
+        case ["update", "--restart=no", name]:
+            handmade(state)[name]["restart"] = "no"
         case ["ps", "--no-trunc", "--format", "{{.Image}}"]:
             print("\n".join(state["running"].values()))
         case ["inspect", "--format", "{{.State.Running}}", name]:
@@ -131,9 +162,14 @@ def main(arguments, state):
         case ["inspect", "--format", "{{.Config.Image}}", name]:
             print(state["running"].get(name) or state.get("stopped", {})[name])
         case ["stop", "--time", "60", name]:
-            state.setdefault("stopped", {})[name] = state["running"].pop(name)
+            if name in state["running"]:
+                state.setdefault("stopped", {})[name] = state["running"].pop(name)
+                if name == "immich_postgres":
+                    stop_database()
         case ["start", name]:
-            state["running"][name] = state["stopped"].pop(name)
+            state["running"][name] = state.get("stopped", {}).pop(name, None) or handmade(state)[name]["image"]
+            if name == "immich_postgres":
+                start_database()
         case ["image", "inspect", reference]:
             return 0 if reference in state["images"] else 1
         case ["pull", "--quiet", reference]:
