@@ -8,7 +8,7 @@ export default defineConfig({
     fileParallelism: false,
     // The pretend provider tries eleven times over three minutes, as the real one; here in seconds.
     env: { OUCHI_REHEARSAL_HASTE: "0.02" },
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
   },
 });
