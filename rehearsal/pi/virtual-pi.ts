@@ -228,6 +228,16 @@ export class VirtualPi {
     await this.#untilReady(options.deadlineMs ?? bootDeadlineMs, true);
   }
 
+  /** Another card in the slot, freshly flashed and with the same first-boot files; the disks stay. Its host key is new. */
+  async replaceCard(): Promise<void> {
+    await this.powerCut();
+    await rm(this.#files.sd, { force: true });
+    this.#files.sd = join(this.folder, `sd-${++this.#count}.qcow2`);
+    await createOverlay(this.#files.sd, join(this.#image, "card.qcow2"));
+    await writeBootPartition(this.#files.sd, this.#options.firstBoot);
+    await this.powerOn();
+  }
+
   /** Pulls a disk out while the Pi runs, without a word to it; or keeps it out at the next boot. */
   async detachDisk(disk: "hdd1" | "hdd2"): Promise<void> {
     if (!this.#attached.has(disk)) return;

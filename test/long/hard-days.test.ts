@@ -129,6 +129,49 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     await world.untilServing(300);
   });
 
+  it(
+    "when the SD card dies: the same up on a new one takes both disks up, and nothing is restored (row 22)",
+    async () => {
+      await root("systemctl start ouchi-backup.service", 20 * minutes);
+      const rows = () =>
+        world.sql(`select json_agg(t) from (select * from "asset" order by "id") t
+        union all select json_agg(t) from (select "id", "email", "password" from "user" order by "id") t`);
+      const file = () =>
+        root("findmnt -no UUID /mnt/hdd1; blkid -t LABEL=ouchi-hdd2 -s UUID -o value");
+      const before = {
+        ...{ photos: await world.photoFiles(), rows: await rows(), disks: await file() },
+        archives: await world.archives(),
+      };
+      expect(before.archives).toHaveLength(1);
+      const settings = await readFile(world.engine.stackFile, "utf8");
+      const pinned = world.pi.hostKey;
+      await world.pi.replaceCard();
+      expect(world.pi.hostKey).not.toBe(pinned);
+
+      // Whoever answers in the Pi's place is let near nothing.
+      const refused = await world.engine.up();
+      expect(refused.exitCode).not.toBe(0);
+      expect(new Set(refused.text.match(/SHA256:[A-Za-z0-9+/]{43}/g)).size).toBe(2);
+      expect(await root("ls /etc/ouchi-photos /usr/local/libexec 2>&1 || true")).not.toContain(
+        "apply",
+      );
+
+      await world.engine.editSettings((text) => text.replace(pinned, world.pi.hostKey));
+      const text = await up();
+      expect(text).toContain("as after a new SD card");
+      expect(text).toContain("new to this card: dumping it first");
+      await world.untilServing(300);
+      expect(await file()).toBe(before.disks);
+      expect(await world.photoFiles()).toEqual(before.photos);
+      expect(await rows()).toBe(before.rows);
+      expect(await world.archives()).toEqual(before.archives);
+      const phone = await world.phone("ken", "iphone");
+      expect(await phone.assets()).toHaveLength(1);
+      await writeFile(world.engine.stackFile, settings);
+    },
+    60 * minutes,
+  );
+
   it("when the home has other networks, too: Immich answers on loopback and the LAN's address alone (row 43)", async () => {
     // A second address of either kind, as of a guest network or a provider with IPv6.
     await root(
