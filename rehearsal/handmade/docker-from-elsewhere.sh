@@ -4,7 +4,7 @@
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update --quiet=2
-mkdir -p /var/tmp/elsewhere
+install -d -o _apt /var/tmp/elsewhere
 cd /var/tmp/elsewhere
 apt-get download --quiet=2 docker.io docker-cli docker-compose containerd runc
 
@@ -12,8 +12,8 @@ apt-get download --quiet=2 docker.io docker-cli docker-compose containerd runc
 repack() {
   name=$1 depends=$2 conflicts=$3
   shift 3
-  mkdir -p "$name"
-  for package; do dpkg-deb --raw-extract "$package"_*.deb "$name"; done
+  dpkg-deb --raw-extract "$1"_*.deb "$name"
+  for package; do dpkg-deb --extract "$package"_*.deb "$name"; done
   {
     echo "Package: $name"
     echo "Version: 5:29.0.0-1~elsewhere"
@@ -21,7 +21,7 @@ repack() {
     echo "Maintainer: The rehearsal <nobody@localhost>"
     [ -z "$depends" ] || echo "Depends: $depends"
     [ -z "$conflicts" ] || echo "Conflicts: $conflicts"
-    [ -z "$conflicts" ] || echo "Provides: $conflicts"
+    [ "$name" != containerd.io ] || echo "Provides: $conflicts"
     echo "Description: Debian's, under the name that Docker's own package has"
   } >"$name/DEBIAN/control"
   dpkg-deb --build -Znone "$name" "$name.deb"
