@@ -48,6 +48,16 @@ export interface Facts {
   addresses: string[];
   /** What is no longer as the kit left it, by the subject that mends it; undefined where the kit never was. */
   drift?: Drift[];
+  /** What the Pi's own look at its health saw last; empty where the kit never was. */
+  problems: Problem[];
+}
+
+export interface Problem {
+  key: string;
+  /** Sentences: what happened, what is safe, what to do. */
+  what: string;
+  safe: string;
+  todo: string;
 }
 
 export interface Drift {
@@ -144,6 +154,7 @@ export function parseFacts(output: string): Facts {
     ),
     ...(text("mainDisk") && { mainDisk: usage(text("mainDisk")) }),
     ...(text("drift") && { drift: json<{ found: Drift[] }>("drift", { found: [] }).found }),
+    problems: json<{ problems?: Problem[] }>("drift", {}).problems ?? [],
     macAddress: network?.address ?? "",
     addresses: (network?.addr_info ?? [])
       .filter((address) => address.scope === "global" && address.local)
