@@ -60,6 +60,7 @@ async function house() {
     databasePassword: secrets.databasePassword,
     borgPassphrase: secrets.borgPassphrase,
     tunnelToken: edge.tunnel.connectorToken,
+    alarm: settings.alarm === undefined ? undefined : pulumi.secret(settings.alarm),
   });
   const photos = new PhotoServer(
     "photos",

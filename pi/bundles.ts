@@ -43,13 +43,14 @@ const programs = [
   "disks",
   "drift",
   "handmade",
+  "health",
   "restore",
   "scrub",
   "stack",
   "start",
   "upgrade-check",
 ] as const;
-const modules = ["archives.py", "cron_schedule.py", "host.py", "photos.py"] as const;
+const modules = ["alarm.py", "archives.py", "cron_schedule.py", "host.py", "photos.py"] as const;
 
 function source(path: string): string {
   return readFileSync(new URL(path, import.meta.url), "utf8");
@@ -136,6 +137,8 @@ export function systemBundle(settings: {
       hostFile(journald),
       hostFile("/etc/systemd/system.conf.d/90-ouchi-photos.conf"),
       hostFile(`${units}/systemd-time-wait-sync.service.d/10-ouchi-cap.conf`),
+      hostFile(`${units}/ouchi-health.service`),
+      hostFile(`${units}/ouchi-health.timer`),
       hostFile(sysctl),
       hostFile(sshd),
       hostFile("/etc/apt/apt.conf.d/52ouchi-photos"),
@@ -160,6 +163,7 @@ export function systemBundle(settings: {
       unit("ssh.service", { enable: false, start: false, onChange: "reload", watches: [sshd] }),
       // Not started now: it would wait for the right time, and only a boot needs it.
       unit("systemd-time-wait-sync.service", { start: false }),
+      unit("ouchi-health.timer", {}),
     ],
   });
 }
@@ -198,6 +202,8 @@ export function secretsBundle(secrets: {
   databasePassword: string;
   borgPassphrase: string;
   tunnelToken: string;
+  /** An address of Apprise's, where the Pi tells its owner of a bad day. */
+  alarm?: string | undefined;
 }): Bundle<"secrets"> {
   return bundle(
     "secrets",
@@ -213,7 +219,9 @@ export function secretsBundle(secrets: {
           owner: connectorUser,
           group: connectorUser,
         },
+        ...(secrets.alarm ? [secretFile(`${secretsFolder}/alarm`, `${secrets.alarm}\n`)] : []),
       ],
+      packages: secrets.alarm ? ["apprise"] : [],
       // They may not be there yet; the ones that run take up what changed.
       units: [
         unit("ouchi-cloudflared.service", {

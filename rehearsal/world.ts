@@ -10,6 +10,7 @@ import { ControlClient } from "./cloudflare/control-client.ts";
 import { startNtp } from "./cloudflare/ntp.ts";
 import { type PretendCloudflare, startCloudflare } from "./cloudflare/server.ts";
 import { type EngineName, EngineRun, type Ran } from "./engine-run.ts";
+import { type Alarm, startAlarmReceiver } from "./pi/alarm-receiver.ts";
 import { buildImages, startRegistry } from "./pi/container-images.ts";
 import { startPackageCache } from "./pi/package-cache.ts";
 import { rehearsalKey, VirtualPi } from "./pi/virtual-pi.ts";
@@ -57,6 +58,8 @@ export class World {
   readonly photos = new Map<string, Photo & { id: string; path: string }>();
   /** By person: the password that they had when they first signed in. */
   readonly passwords = new Map<string, string>();
+  /** What the owner's phone was told by the Pi, the oldest first; the Pi's setting is `alarmAddress`. */
+  readonly alarms: Alarm[];
 
   /** The pretend edge's certificate authority. */
   readonly authorityFile: string;
@@ -70,6 +73,7 @@ export class World {
     engine: EngineRun;
     pi: VirtualPi;
     pretend: PretendCloudflare;
+    alarms: Alarm[];
     authority: string;
     canaries: Record<string, string>;
     clockFollowed: () => Promise<void>;
@@ -78,6 +82,7 @@ export class World {
     this.clock = parts.clock;
     this.engine = parts.engine;
     this.pi = parts.pi;
+    this.alarms = parts.alarms;
     this.cloudflare = new ControlClient(parts.pretend.controlUrl);
     this.#edgePort = parts.pretend.edgePort;
     this.authorityFile = parts.pretend.caFile;
@@ -129,6 +134,9 @@ export class World {
     });
     closers.push(() => pretend.close());
 
+    const receiver = await startAlarmReceiver();
+    closers.push(() => receiver.close());
+
     say("the virtual Pi");
     const key = await rehearsalKey();
     const firstBoot = await writeFirstBoot(join(folder, "first-boot"), key.publicKey);
@@ -141,6 +149,7 @@ export class World {
         tunnel: pretend.tunnelPort,
         certificates: pretend.certsPort,
         ntp: ntp.tcpPort,
+        alarms: receiver.port,
       },
       clock: () => clock.now(),
     });
@@ -175,6 +184,7 @@ export class World {
       engine,
       pi,
       pretend,
+      alarms: receiver.alarms,
       authority: await readFile(pretend.caFile, "utf8"),
       canaries: {
         "The API token": apiToken,

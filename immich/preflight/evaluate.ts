@@ -29,6 +29,8 @@ const wishedRootFree = 2 * gibibyte;
 /** Bytes. What "8 GB" is after the firmware took its part, and a 6 GB one hardly passes. */
 const leastForMachineLearning = 5.5 * gibibyte;
 const fullness = { early: 0.85, late: 0.95 };
+/** What the Pi's own health says, too. */
+const seenHere = ["main-filling", "main-full", "card-full"];
 /** A disk that is plugged in and out may cost a few. */
 const fewResets = 3;
 /** The first with Docker's client and Compose as packages of its own. */
@@ -116,6 +118,11 @@ export function evaluate(
   }
 
   warnings.push(...fullnessWarning(facts), ...powerWarnings(facts));
+  warnings.push(
+    ...facts.problems
+      .filter(({ key }) => !seenHere.includes(key))
+      .map(({ what, safe, todo }) => `${what} ${safe} ${todo}`),
+  );
 
   const handmade = judgeHandmade(facts, immich);
   failures.push(...handmade.failures);

@@ -58,6 +58,16 @@ export interface Facts {
   addresses: string[];
   /** What is no longer as the kit left it, by the subject that mends it; undefined where the kit never was. */
   drift?: Drift[];
+  /** What the Pi's own look at its health saw last; empty where the kit never was. */
+  problems: Problem[];
+}
+
+export interface Problem {
+  key: string;
+  /** Sentences: what happened, what is safe, what to do. */
+  what: string;
+  safe: string;
+  todo: string;
 }
 
 export interface Drift {
@@ -180,6 +190,7 @@ export function parseFacts(output: string): Facts {
     ...(text("postgres") && { postgresMajor: Number.parseInt(text("postgres"), 10) }),
     hasConnector: text("connector") === "active",
     schedules: lines("schedules"),
+    problems: json<{ problems?: Problem[] }>("drift", {}).problems ?? [],
     macAddress: network?.address ?? "",
     addresses: (network?.addr_info ?? [])
       .filter((address) => address.scope === "global" && address.local)

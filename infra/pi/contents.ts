@@ -14,6 +14,8 @@ export function contents(settings: Settings, bundles: PlainBundles): Contents {
     connection: pi,
     ...bundles,
     immich: [bundles.immich, domain, hostname, machineLearning],
+    // Which one is a secret, and this is not.
+    alarm: settings.alarm !== undefined,
   };
   for (const { name, displayName, email } of family) {
     parts[`person ${name}`] = { displayName, email };

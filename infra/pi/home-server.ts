@@ -35,6 +35,8 @@ export interface HomeServerArgs {
   borgPassphrase: pulumi.Input<string>;
   /** Secret. */
   tunnelToken: pulumi.Input<string>;
+  /** Secret: an address of Apprise's. @default the Pi tells its bad days to its journal and who signs in */
+  alarm?: pulumi.Input<string> | undefined;
 }
 
 /**
@@ -89,9 +91,9 @@ export class HomeServer extends pulumi.ComponentResource {
       "secrets",
       pulumi.secret(
         pulumi
-          .all([args.databasePassword, args.borgPassphrase, args.tunnelToken])
-          .apply(([databasePassword, borgPassphrase, tunnelToken]) =>
-            bundleInput(secretsBundle({ databasePassword, borgPassphrase, tunnelToken })),
+          .all([args.databasePassword, args.borgPassphrase, args.tunnelToken, args.alarm])
+          .apply(([databasePassword, borgPassphrase, tunnelToken, alarm]) =>
+            bundleInput(secretsBundle({ databasePassword, borgPassphrase, tunnelToken, alarm })),
           ),
       ),
       // A changed database password is told to the database, which runs in Docker.

@@ -48,6 +48,16 @@ const machineLearning = z.union(
   },
 );
 
+/** Never shown in an error: who knows a topic reads along. */
+const alarmForm =
+  'an address of Apprise\'s such as "ntfys://a-topic-of-yours": pulumi config set --secret ouchi-photos:alarm';
+
+const alarm = text(`give ${alarmForm}`).refine(
+  // `ouchi` reads the stack file without its passphrase: to it every secret is "[secret]".
+  (value) => value === "[secret]" || /^[a-z][a-z0-9+.-]*:\/\/[^\s/][!-~]*$/i.test(value),
+  { error: `is not ${alarmForm}` },
+);
+
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 
 const name = (what: string) =>
@@ -441,6 +451,11 @@ export const settingsSchema = z
           .prefault({}),
       })
       .prefault({}),
+    /**
+     * Where the Pi tells that it has a bad day: an address of Apprise's, such as "ntfys://a-topic-of-yours"; a secret of the
+     * stack. @default its journal, and who signs in on it
+     */
+    alarm: alarm.optional(),
     /** Where faces and contents are recognised; on the Pi it wants about 2 GB of memory. @default local */
     machineLearning: machineLearning.default("local"),
     /** How long a sign-in in the browser lasts. @default 730h */

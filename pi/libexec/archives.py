@@ -12,16 +12,23 @@ from host import UserError, run, say
 REPOSITORY = host.BACKUP + "/borg/immich"
 CONFIG = host.ETC + "/borgmatic.yaml"
 PASSPHRASE = host.SECRETS + "/borg-passphrase"
-BASE = host.MAIN + "/kit/borg"
+MAIN_KIT = host.MAIN + "/kit"
 RECORD = host.STATE + "/repository.json"
 KEY_COPY = host.STATE + "/borg-key"
 
 
+def kit_folder():
+    """For caches and temporary files: not on the SD card, which is small, wears and may be full. HDD2 serves while HDD1 takes no writes."""
+    return (host.MAIN if host.is_writable(host.MAIN) else host.BACKUP) + "/kit"
+
+
 def environment():
+    kit = kit_folder()
     return {
         "BORG_PASSCOMMAND": f"cat {PASSPHRASE}",
-        # The cache: on HDD1, since the SD card is small and wears, and without it a run reads every photo again.
-        "BORG_BASE_DIR": BASE,
+        # The cache: without it a run reads every photo again.
+        "BORG_BASE_DIR": f"{kit}/borg",
+        "TMPDIR": f"{kit}/tmp",
         # HDD2 may have served another Pi before this one.
         "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "no",
@@ -42,7 +49,11 @@ def borg(*arguments, check=True, **options):
 
 def borgmatic(*arguments):
     """borg's warnings are errors here; the answer is None or what was said."""
-    done = run(["borgmatic", "--config", CONFIG, "--no-color", "--verbosity", "-1", *arguments], environment=environment(), check=False)
+    config = CONFIG
+    if kit_folder() != MAIN_KIT:
+        config = host.RUN + "/borgmatic.yaml"
+        host.write_file(config, (host.read_text(CONFIG) or "").replace(MAIN_KIT, kit_folder()).encode(), 0o600)
+    done = run(["borgmatic", "--config", config, "--no-color", "--verbosity", "-1", *arguments], environment=environment(), check=False)
     if done.returncode == 0:
         return None
     lines = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
@@ -52,8 +63,7 @@ def borgmatic(*arguments):
 @contextlib.contextmanager
 def awake():
     """HDD2, mounted while it is needed; nothing is written unless it is the right disk."""
-    uuid = host.read_applied()["disks"].get("backup", {}).get("uuid")
-    if uuid is None:
+    if "backup" not in host.read_applied()["disks"]:
         raise UserError('No backup disk is set up on this Pi; run "pulumi up" first.')
     mounted = host.is_mounted(host.BACKUP)
     if not mounted:
@@ -61,7 +71,7 @@ def awake():
         # mount(8) is silent about an absent disk that is marked nofail.
         if not host.is_mounted(host.BACKUP):
             raise UserError(
-                f'The backup disk (UUID "{uuid}") could not be mounted at "{host.BACKUP}": {result.stderr.strip() or "no such disk"}. '
+                f'The backup disk ({host.disk_words("backup")}) could not be mounted at "{host.BACKUP}": {result.stderr.strip() or "no such disk"}. '
                 "Is it plugged in and powered? Nothing was written."
             )
     try:
@@ -143,7 +153,8 @@ def open_repository(create=False):
     known = recorded_id()
     if not os.path.exists(PASSPHRASE):
         raise UserError(f'The passphrase of the backups is missing at "{PASSPHRASE}"; run "pulumi up" again. Nothing was changed.')
-    host.make_folder(BASE, 0o700)
+    for name in ("borg", "tmp"):
+        host.make_folder(f"{kit_folder()}/{name}", 0o700)
     if not exists():
         if known:
             raise UserError(

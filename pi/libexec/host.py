@@ -1,6 +1,7 @@
 """What every program of the kit on the Pi stands on: errors, commands, whole-file writes, the one lock, the records."""
 
 import contextlib
+import errno
 import fcntl
 import grp
 import hashlib
@@ -123,6 +124,10 @@ def write_file(path, data, mode=0o644, uid=0, gid=0):
         os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
         os.fsync(descriptor)
+    except OSError:
+        # A full disk gets its room back.
+        os.unlink(waiting)
+        raise
     finally:
         os.close(descriptor)
     os.rename(waiting, path)
@@ -139,6 +144,25 @@ def read_json(path, missing=None):
             return json.load(file)
     except FileNotFoundError:
         return missing
+
+
+def keep_state(name, value):
+    """Writes STATE/name; where the SD card takes no more, RUN/name, which counts from then on and goes with a restart."""
+    try:
+        make_folder(STATE)
+        write_json(f"{STATE}/{name}", value)
+    except OSError as error:
+        make_folder(RUN)
+        write_json(f"{RUN}/{name}", value)
+        print(f'"{name}" could not be written to the SD card ({error.strerror}) and is kept until the next restart.', file=sys.stderr, flush=True)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{RUN}/{name}")
+
+
+def kept_state(name, missing=None):
+    found = read_json(f"{RUN}/{name}")
+    return read_json(f"{STATE}/{name}", missing) if found is None else found
 
 
 def read_text(path):
@@ -196,6 +220,22 @@ def only_one(who, wait_seconds=15):
         os.close(descriptor)
 
 
+def who_is_at_work():
+    """The holder of the kit's lock, without waiting for it or taking it for longer than the question."""
+    try:
+        descriptor = os.open(RUN + "/lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
+        return json.loads(held).get("who", "") if held.endswith("}") else ""
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def read_applied():
     record = read_json(APPLIED, {"format": 1, "subjects": {}, "disks": {}})
     record.setdefault("subjects", {})
@@ -225,15 +265,37 @@ def mounted_uuid(folder):
     return output(["findmnt", "-n", "-o", "UUID", "--mountpoint", folder], check=False)
 
 
+def is_writable(folder):
+    """By a nameless file: a file system that stopped itself after errors may go on calling itself writable."""
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return True
+
+
+def disk_words(role):
+    """By which a person finds a disk, plugged in or not: what is printed on it, as far as it told, and its file system."""
+    known = read_applied()["disks"].get(role, {})
+    words = [known.get("model"), known.get("serial") and f'serial "{known["serial"]}"', known.get("uuid") and f'UUID "{known["uuid"]}"']
+    return ", ".join(word for word in words if word) or "unknown"
+
+
 def require_disk(role):
     """Refuses to go on unless the disk of that role, and no other, is mounted in its place."""
     folder = MOUNT_POINTS[role]
     if not is_mounted(folder):
         raise UserError(
-            f'The {role} disk is not mounted at "{folder}". Plug it in, then run "sudo {LIBEXEC}/start". '
+            f'The {role} disk ({disk_words(role)}) is not mounted at "{folder}". Plug it in, then run "sudo {LIBEXEC}/start". '
             "Nothing was written."
         )
-    sentinel = read_json(f"{folder}/{SENTINEL}")
+    try:
+        sentinel = read_json(f"{folder}/{SENTINEL}")
+    except OSError as error:
+        raise UserError(
+            f'The {role} disk ({disk_words(role)}) at "{folder}" cannot be read: {error.strerror}. '
+            f'Look at its cable and its power, then run "sudo {LIBEXEC}/start". Nothing was written.'
+        ) from None
     if sentinel is None:
         raise UserError(
             f'The disk mounted at "{folder}" does not hold the file "{SENTINEL}", so it is not the {role} disk of this house. '
@@ -251,6 +313,14 @@ def require_disk(role):
             f'The disk mounted at "{folder}" has the UUID "{uuid}"; the {role} disk of this house has "{recorded or sentinel.get("uuid")}". '
             "Nothing was written."
         )
+
+
+def release_main():
+    """Ends what uses HDD1 and unmounts it. Answers why it could not, or None."""
+    for unit in ("ouchi-cloudflared.service", "ouchi-immich.service", "docker.socket", "docker.service"):
+        run(["systemctl", "stop", unit], check=False)
+    unmounted = run(["umount", MAIN], check=False)
+    return None if unmounted.returncode == 0 else unmounted.stderr.strip()
 
 
 def enter(main):

@@ -10,6 +10,7 @@ export const servicePorts = {
   certificates: 8443,
   ntp: 1123,
   control: 8888,
+  alarms: 8765,
 } as const;
 
 export type ServiceName = keyof typeof servicePorts;

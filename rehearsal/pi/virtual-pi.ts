@@ -219,12 +219,12 @@ export class VirtualPi {
     this.#qemu = undefined;
   }
 
-  /** The plug is put in; resolves when SSH answers and the boot is finished. */
-  async powerOn(options: { deadlineMs?: number } = {}): Promise<void> {
+  /** The plug is put in; resolves when SSH answers and the boot is finished. `clock` is what the Pi takes for the time. */
+  async powerOn(options: { deadlineMs?: number; clock?: Date } = {}): Promise<void> {
     if (this.powered) return;
     const text = await readCommandLine(this.#files.sd);
     this.#append = kernelCommandLine({ cmdlineTxt: text, root: rootPartition });
-    await this.#launch();
+    await this.#launch(undefined, options.clock);
     await this.#untilReady(options.deadlineMs ?? bootDeadlineMs, true);
   }
 
@@ -410,7 +410,7 @@ export class VirtualPi {
     return this.#agent;
   }
 
-  async #launch(incoming?: string): Promise<void> {
+  async #launch(incoming?: string, clock = this.#now()): Promise<void> {
     this.#nodes.sd = "sd-0";
     this.#nodes.hdd1 = "hdd1-0";
     this.#nodes.hdd2 = "hdd2-0";
@@ -439,7 +439,7 @@ export class VirtualPi {
           agentSocket: join(this.#sockets, "agent"),
           consoleLog: this.consoleLog,
           pidFile: join(this.folder, "qemu.pid"),
-          clock: this.#now().toISOString().slice(0, 19),
+          clock: clock.toISOString().slice(0, 19),
           ...(incoming ? { incoming } : {}),
         }),
         log,

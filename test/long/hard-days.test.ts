@@ -1,7 +1,9 @@
 /** Bad days of a deployed Pi, each from the same snapshot: what needs a boot, power, systemd, Docker or a disk that goes. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { alarmAddress } from "../../rehearsal/pi/alarm-receiver.ts";
 import { takePhoto } from "../../rehearsal/story/photo.ts";
 import { until } from "../../rehearsal/story/step.ts";
 import { World } from "../../rehearsal/world.ts";
@@ -20,10 +22,13 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       engine: "rehearsal",
       say: (line) => console.log(line),
     });
+    await world.engine.setSecret("ouchi-photos:alarm", alarmAddress);
     const ran = await world.engine.up();
     expect(ran.exitCode, ran.text).toBe(0);
+    expect(world.engine.printed + (await world.engine.stateText())).not.toContain(alarmAddress);
     const phone = await world.phone("ken", "iphone");
     await phone.upload(await takePhoto("IMG_0001.jpg", "2022:02:03 08:00:00", "+09:00"));
+    expect(await backUp()).toBe(0);
     state = await readFile(world.engine.stateFile, "utf8");
     snapshot = await world.pi.saveSnapshot("hard-days");
   }, 30 * minutes);
@@ -39,12 +44,59 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       await world.untilServing(120);
     }
     first = false;
+    world.alarms.length = 0;
+    // What an earlier hour told counts against no test.
+    await root("rm -f /run/ouchi-photos/alarms.json");
   }, 5 * minutes);
 
   const root = async (script: string, timeoutMs?: number) => {
     const { stdout, stderr, code } = await world.asRoot(["sh", "-ec", script], timeoutMs);
     expect(code, stderr).toBe(0);
     return stdout.trim();
+  };
+  /** Answers its status, as cron's line would see it. */
+  const backUp = async () =>
+    (await world.asRoot(["systemctl", "start", "ouchi-backup.service"], 15 * minutes)).code;
+  const lastBackup = async () =>
+    JSON.parse(
+      await root(
+        "cat /run/ouchi-photos/backup-status.json 2>/dev/null || cat /var/lib/ouchi-photos/backup-status.json",
+      ),
+    ).last as { result: string; message?: string; files?: number };
+  /** Waits until the owner's phone was told. */
+  const told = (pattern: RegExp, seconds = 300) =>
+    until(`An alarm that says ${pattern}`, seconds, async () => {
+      if (world.alarms.some(({ message }) => pattern.test(message))) return true;
+      throw new Error(JSON.stringify(world.alarms));
+    });
+  const mainDisk = String.raw`\(QEMU HARDDISK, serial "OUCHI-HDD1", UUID "[0-9a-f-]{36}"\)`;
+  const start = async () => {
+    const started = await world.pi.ssh(["sudo", "-n", "/usr/local/libexec/ouchi-photos/start"], {
+      timeoutMs: 15 * minutes,
+    });
+    expect(`${started.code} ${started.stderr}`).toBe("0 ");
+  };
+  const replug = async () => {
+    await world.pi.attachDisk("hdd1");
+    await until("The disk", 60, async () => {
+      const { code } = await world.asRoot(["sh", "-c", "blkid -L ouchi-hdd1"]);
+      return code === 0;
+    });
+    await start();
+    await world.untilServing(300);
+  };
+  /** What a person sees who signs in now, by a connection of its own. */
+  const signIn = async () => {
+    const { stdout } = await execa(
+      "ssh",
+      [
+        ...["-tt", "-p", String(world.pi.sshPort), "-i", world.pi.privateKeyFile],
+        ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
+        ...["-o", "IdentityAgent=none", "pi@127.0.0.1"],
+      ],
+      { input: "id -un\nexit\n", timeout: 2 * minutes, reject: false },
+    );
+    return stdout;
   };
   const up = async () => {
     const ran = await world.engine.up();
@@ -117,15 +169,158 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     // Nothing begins anew in the empty folder, then or later.
     await new Promise((resolve) => setTimeout(resolve, 30_000));
     expect(await root("ls -A /mnt/hdd1; pgrep -c containerd-shim || true")).toBe("0");
-    await world.pi.attachDisk("hdd1");
-    await until("The disk", 60, async () => {
-      const { code } = await world.asRoot(["sh", "-c", "blkid -L ouchi-hdd1"]);
-      return code === 0;
+    await told(new RegExp(`The photos' disk ${mainDisk} is not there`));
+    await replug();
+    await told(/It is over: The photos' disk/);
+  });
+
+  it("when HDD1 is not there at a boot: nothing serves, nothing lands on the card, and the alarm says which serial (row 8)", async () => {
+    await world.pi.powerCut();
+    await world.pi.detachDisk("hdd1");
+    await world.pi.powerOn();
+    await told(
+      new RegExp(`The photos' disk ${mainDisk} is not there, so the photo server is stopped`),
+    );
+    expect(await root("systemctl is-active docker ouchi-immich ouchi-cloudflared || true")).toBe(
+      "inactive\ninactive\ninactive",
+    );
+    expect(await root("pgrep -c containerd-shim || true")).toBe("0");
+    expect(await root("ls -A /mnt/hdd1; ls -A /var/lib/docker 2>/dev/null || true")).toBe("");
+    expect((await world.asRoot(["mkdir", "/mnt/hdd1/docker"])).code).not.toBe(0);
+    const seen = await signIn();
+    expect(seen).toContain('serial "OUCHI-HDD1"');
+    expect(seen).toMatch(/^pi\r?$/m);
+    await replug();
+    await told(/It is over: The photos' disk/);
+    expect(await signIn()).not.toContain("OUCHI-HDD1");
+  });
+
+  it("when HDD1 goes read-only after an error: an alarm, a new archive of what is readable, nothing pruned, and one command mends it (row 10)", async () => {
+    const before = await world.archives();
+    const files = await world.photoFiles();
+    expect(files).toHaveLength(1);
+    await root(
+      `sync; echo injected > /sys/fs/ext4/$(basename "$(findmnt -no SOURCE /mnt/hdd1)")/trigger_fs_error`,
+    );
+    expect((await world.asRoot(["touch", "/mnt/hdd1/more"])).code).not.toBe(0);
+    await told(new RegExp(`The photos' disk ${mainDisk} takes no writes any more`));
+    expect(JSON.parse(await root("cat /run/ouchi-photos/health.json"))).toMatchObject({
+      ok: false,
+      problems: [{ key: "main-read-only" }],
     });
-    const started = await world.pi.ssh(["sudo", "-n", "/usr/local/libexec/ouchi-photos/start"], {
-      timeoutMs: 15 * minutes,
+    expect(await backUp()).not.toBe(0);
+    const last = await lastBackup();
+    expect(last.result, JSON.stringify(last)).toBe("frozen");
+    expect(last.message).toMatch(
+      /serial "OUCHI-HDD1".*takes no writes\..*in the new archive "immich-\S+"; nothing was pruned, and the photo server is stopped/,
+    );
+    await told(/The backup of .* was made, but.*nothing was pruned/);
+    expect(await root("systemctl is-active docker ouchi-immich || true")).toBe(
+      "inactive\ninactive",
+    );
+    const after = await world.archives();
+    expect(after.slice(0, before.length)).toEqual(before);
+    expect(after).toHaveLength(before.length + 1);
+    const [sum, path] = files[0]!.split("  ");
+    const archive = /"(immich-\S+)"/.exec(last.message!)![1];
+    const extracted = await root(
+      `mount -o ro /mnt/hdd2
+       export BORG_BASE_DIR=/run/looking BORG_RELOCATED_REPO_ACCESS_IS_OK=yes
+       export BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
+       borg --bypass-lock extract --stdout /mnt/hdd2/borg/immich::${archive} '${path!.slice(1)}' | sha1sum
+       borg --bypass-lock list --short /mnt/hdd2/borg/immich::${archive} | grep -c 'kit-immich-db-backup-.*sql$'
+       umount /mnt/hdd2`,
+      5 * minutes,
+    );
+    expect(extracted).toMatch(new RegExp(`^${sum} .*\n[1-9]`));
+    await start();
+    await world.untilServing(300);
+    expect(await world.photoFiles()).toEqual(files);
+    expect(await world.sql("select count(*) from asset")).toBe("1");
+    expect(await backUp()).toBe(0);
+    expect((await lastBackup()).result).toBe("good");
+    await told(/It is over: The backup of/);
+  });
+
+  it("when the SD card is full to the last byte: the logs stay small, SSH works, an alarm, and the backup runs (row 21)", async () => {
+    // More than the journal may keep.
+    await root(
+      "head -c 90000000 /dev/urandom | base64 -w 40000 | systemd-cat --identifier=flood; journalctl --sync",
+      10 * minutes,
+    );
+    expect(Number(await root("du -sm /var/log/journal | cut -f1"))).toBeLessThan(80);
+    const logs = await root(
+      `docker inspect --format '{{json .HostConfig.LogConfig}}' $(docker ps -q) | sort -u`,
+    );
+    expect(JSON.parse(logs)).toEqual({
+      Type: "local",
+      Config: { "max-file": "3", "max-size": "10m" },
     });
-    expect(`${started.code} ${started.stderr}`).toBe("0 ");
+    const before = await world.archives();
+    const starts = await world.containerStarts();
+    await root(
+      `fallocate -l $(($(df -B1 --output=avail / | tail -n 1) - 67108864)) /full
+       dd if=/dev/zero of=/full-to-the-end bs=1M 2>/dev/null || true
+       dd if=/dev/zero of=/full-to-the-very-end bs=512 2>/dev/null || true; sync`,
+      5 * minutes,
+    );
+    await told(/The SD card has 0 MiB left/);
+    expect(await signIn()).toMatch(/^pi\r?$/m);
+    expect(
+      await backUp(),
+      await root("journalctl -u ouchi-backup -n 40 --no-pager -o cat || true"),
+    ).toBe(0);
+    expect((await lastBackup()).result).toBe("good");
+    expect(await world.containerStarts()).toEqual(starts);
+    await world.untilServing(60);
+    const after = await world.archives();
+    expect(after).toHaveLength(before.length + 1);
+    await root("rm /full /full-to-the-end /full-to-the-very-end; sync");
+    await told(/It is over: The SD card/);
+  });
+
+  it("when the clock is wrong at a boot without a network's time: the backup waits a while, prunes nothing and says so; nothing spins (row 32)", async () => {
+    expect(await root("systemctl show -P TimeoutStartUSec systemd-time-wait-sync.service")).toBe(
+      "10min",
+    );
+    const before = await world.archives();
+    // The wait is made shorter, and what the Pi keeps of the time is of last January.
+    await root(
+      `systemctl disable rehearsal-ntp.service
+       printf '[Service]\nTimeoutStartSec=5min\n' > /etc/systemd/system/systemd-time-wait-sync.service.d/99-sooner.conf
+       systemctl stop systemd-timesyncd; touch -d 2026-01-10 /var/lib/systemd/timesync/clock; sync`,
+    );
+    await world.pi.powerCut();
+    await world.pi.powerOn({ clock: new Date(0) });
+    expect(await root("date -u +%Y-%m; timedatectl show -P NTPSynchronized")).toBe("2026-01\nno");
+    await root("systemctl start --no-block ouchi-backup.service");
+    await until("Immich at home", 300, async () => {
+      const { stdout } = await world.asRoot([
+        ...["curl", "--silent", "--max-time", "10", "http://127.0.0.1:2283/api/server/ping"],
+      ]);
+      return stdout.includes("pong");
+    });
+    expect(await root("systemctl list-jobs --no-legend")).toMatch(
+      /ouchi-backup\.service\s+start\s+waiting/,
+    );
+    // Nobody is asked more often for an edge whose certificate is of the future.
+    const restarts = "docker inspect --format '{{.RestartCount}}' cloudflared";
+    const lines = "docker logs cloudflared 2>&1 | wc -l";
+    const then = (await root(`${restarts}; ${lines}`)).split("\n").map(Number);
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    const now = (await root(`${restarts}; ${lines}`)).split("\n").map(Number);
+    expect(now[0]! - then[0]!).toBeLessThan(10);
+    expect(now[1]! - then[1]!).toBeLessThan(120);
+    await told(/clock is not set by the network, so the age of an archive is unknown/, 900);
+    const last = await lastBackup();
+    expect(last.result).toBe("frozen");
+    const after = await world.archives();
+    expect(after).toHaveLength(before.length + 1);
+    for (const line of before) expect(after).toContain(line);
+    // The network's time comes back, and all goes on by itself.
+    await root(
+      "rm /etc/systemd/system/systemd-time-wait-sync.service.d/99-sooner.conf; systemctl daemon-reload; systemctl enable --now rehearsal-ntp.service",
+    );
     await world.untilServing(300);
   });
 

@@ -38,6 +38,17 @@ function problems(changed: Record<string, unknown>): string[] {
 }
 
 describe("The settings of a home", () => {
+  test.each(["my-topic", "ntfys:my-topic", "ntfys://canary topic", "ntfys://", "ntfys:///canary"])(
+    "name an alarm's address that Apprise could not read, and never show it: %s",
+    (alarm) => {
+      expect(problems({ alarm })).toEqual([
+        '  - alarm is not an address of Apprise\'s such as "ntfys://a-topic-of-yours": pulumi config set --secret ouchi-photos:alarm.',
+      ]);
+      for (const good of ["ntfys://a-topic", "json://10.0.2.100:8765", "tgram://123:Ab/45?x=%20"])
+        expect(problems({ alarm: good })).toEqual([]);
+    },
+  );
+
   test("are complete with defaults that cost nothing", () => {
     expect(parseSettings(config(home), "prod")).toEqual({
       ...home,

@@ -317,6 +317,27 @@ describe("apply on a deployed Pi", () => {
     for (const secret of Object.values(secrets)) expect(seen).not.toContain(secret);
   });
 
+  it("lays down the owner's channel and installs what speaks it, only where there is one", async () => {
+    const packages = () =>
+      world.json<{ subjects: { secrets: { packages: string[] } } }>(
+        "/var/lib/ouchi-photos/applied.json",
+      ).subjects.secrets.packages;
+    expect(packages()).toEqual([]);
+    await world.calls();
+    const told = await world.apply(secretsBundle({ ...secrets, alarm: "ntfys://canary4" }));
+    expect(told).toMatchObject({ code: 0, stderr: "" });
+    expect(packages()).toEqual(["apprise"]);
+    expect(await world.must(["stat", "-c", "%a %u", "/etc/ouchi-photos/secrets/alarm"])).toBe(
+      "600 0",
+    );
+    expect(await world.must(["cat", "/etc/ouchi-photos/secrets/alarm"])).toBe("ntfys://canary4");
+    const seen = told.stdout + JSON.stringify(await world.calls());
+    expect(seen + world.read("/var/lib/ouchi-photos/applied.json")).not.toContain("canary4");
+    expect((await world.apply(bundles().secrets)).stdout).toBe(
+      "removed /etc/ouchi-photos/secrets/alarm\nsecrets: 3 files in place, changed",
+    );
+  });
+
   it("restarts the connector, and nothing else, for a new tunnel token", async () => {
     const result = await world.apply(secretsBundle({ ...secrets, tunnelToken: "another" }));
     expect(result.stdout).toBe(

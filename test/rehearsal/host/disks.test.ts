@@ -164,6 +164,7 @@ describe("the disks", () => {
   });
 
   it("refuses another disk of the same size in the main disk's place, and names both (row 11)", async () => {
+    await world.label(one, "NA7YQ1XS", "Elements 25A2");
     await prepare();
     await world.must(["umount", "/mnt/hdd1"]);
     const ours = await world.must(["blkid", "-s", "UUID", "-o", "value", one]);
@@ -175,11 +176,17 @@ describe("the disks", () => {
        printf '{"role": "main", "uuid": "${other}"}' > /tmp/other/.ouchi-disk; umount /tmp/other
        ln -sf ${three} /dev/disk/by-id/usb-ONE`,
     );
+    await world.label(three, "NA8TE0R4", "Elements 25A2");
     const before = await world.must(["sha256sum", three]);
     const result = await prepare();
     expect(result.code).toBe(1);
     expect(result.stderr).toContain(
-      `holds the file system "${other}", but the main disk of this house has "${ours}"`,
+      `holds the file system "${other}" (serial "NA8TE0R4"), but the main disk of this house has "${ours}" (serial "NA7YQ1XS")`,
+    );
+    // A bridge that tells no serial number: the file systems' names are left.
+    await world.must(["rm", "/usr/local/sbin/lsblk"]);
+    expect((await prepare()).stderr).toContain(
+      `holds the file system "${other}", but the main disk of this house has "${ours}" (serial "NA7YQ1XS")`,
     );
     expect(await world.must(["sha256sum", three])).toBe(before);
     expect((await world.run(["mountpoint", "-q", "/mnt/hdd1"])).code).not.toBe(0);

@@ -6,6 +6,7 @@ interface Look {
   format: number;
   busy: string | null;
   found: { subject: string; what: string }[];
+  problems: unknown[];
 }
 
 describe("drift", () => {
@@ -24,7 +25,7 @@ describe("drift", () => {
   it("finds nothing on a Pi that is as it was left, and changes nothing", async () => {
     await world.calls();
     const before = await world.shell("find /etc /var/lib/ouchi-photos -newermt 1970-01-01 | sort");
-    expect(await look()).toEqual({ format: 1, busy: null, found: [] });
+    expect(await look()).toEqual({ format: 1, busy: null, found: [], problems: [] });
     expect(await world.shell("find /etc /var/lib/ouchi-photos -newermt 1970-01-01 | sort")).toBe(
       before,
     );
@@ -154,7 +155,7 @@ with (
        setsid flock -x /run/ouchi-photos/lock sleep 3 >/dev/null 2>&1 & sleep 0.5`,
     );
     await world.shell("chmod 600 /etc/docker/daemon.json");
-    expect(await look()).toEqual({ format: 1, busy: "backup", found: [] });
+    expect(await look()).toEqual({ format: 1, busy: "backup", found: [], problems: [] });
     await world.shell("chmod 644 /etc/docker/daemon.json");
   });
 });

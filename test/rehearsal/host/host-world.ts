@@ -26,6 +26,7 @@ import { bundleInput, systemBundle } from "../../../pi/bundles.ts";
 const here = dirname(fileURLToPath(import.meta.url));
 const standIns = {
   "machine.py": [
+    "apprise",
     "systemctl",
     "apt-get",
     "dpkg",
@@ -207,6 +208,26 @@ export class HostWorld {
       `mknod ${stdout} b $(cat /sys/block/${stdout.slice(5)}/dev | tr : ' ') 2>/dev/null || true; ln -sf ${stdout} /dev/disk/by-id/${name}`,
     );
     return stdout;
+  }
+
+  /** Loop devices have nothing printed on them: from now on lsblk tells of `device` what a USB disk tells of itself. */
+  async label(device: string, serial: string, model: string): Promise<void> {
+    this.write(
+      "/usr/local/sbin/lsblk",
+      readFileSync(join(here, "stand-ins/lsblk.py"), "utf8"),
+      0o755,
+    );
+    const file = "/run/stand-ins/labels.json";
+    await this.must([
+      "python3",
+      "-c",
+      `import json, os, sys
+os.makedirs("/run/stand-ins", exist_ok=True)
+labels = json.load(open("${file}")) if os.path.exists("${file}") else {}
+labels[sys.argv[1]] = {"serial": sys.argv[2], "model": sys.argv[3]}
+json.dump(labels, open("${file}", "w"))`,
+      ...[device, serial, model],
+    ]);
   }
 
   /** Pulls a disk that is not mounted any more. */

@@ -174,6 +174,22 @@ describe("Preflight", () => {
       expect(await plugin.diff("preflight", of, olds, checked)).toMatchObject({ changes: true });
     });
 
+    it("passes on what the Pi's own look at its health found", async () => {
+      const problem = {
+        key: "backup-failed",
+        what: "The backup failed.",
+        safe: "The photos are there.",
+        todo: "Mend it.",
+        since: "2026-11-28T01:00:00Z",
+      };
+      sshd.answer(
+        fitPi({ drift: JSON.stringify({ format: 1, busy: null, found: [], problems: [problem] }) }),
+      );
+      const { failures } = await plugin.check(of, checkedInputs(), inputs());
+      expect(failures).toEqual([]);
+      expect(warnings()).toEqual(["The backup failed. The photos are there. Mend it."]);
+    });
+
     it("has everything laid down again on a new SD card (row 22)", async () => {
       sshd.answer(fitPi({ drift: "" }));
       const { inputs: checked } = await plugin.check(of, checkedInputs(), inputs());

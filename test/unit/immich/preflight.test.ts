@@ -54,6 +54,7 @@ const healthy = (values: Partial<Facts> = {}): Facts => ({
   schedules: [],
   macAddress: "dc:a6:32:00:00:01",
   addresses: ["192.168.11.14"],
+  problems: [],
   ...values,
 });
 
@@ -191,6 +192,13 @@ describe("a Pi that will not last", () => {
     const [first] = warned({ mainDisk });
     if (warning) expect(first).toMatch(warning);
     else expect(first).toBeUndefined();
+  });
+
+  it("is told what the Pi itself sees, and nothing twice", () => {
+    const problem = (key: string) => ({ key, what: `${key} is.`, safe: "Photos.", todo: "Look." });
+    expect(warned({ problems: [problem("main-full"), problem("backup-failed")] })).toEqual([
+      "backup-failed is. Photos. Look.",
+    ]);
   });
 
   it("is told that it restarts once where its memory cgroup is off", () => {

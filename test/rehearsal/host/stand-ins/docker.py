@@ -53,7 +53,11 @@ def start_database():
 
 
 def stop_database():
-    as_postgres(f"{BINARIES}/pg_ctl", "-D", PGDATA, "-w", "-m", "fast", "stop")
+    """As Docker: killed where it does not stop by itself."""
+    try:
+        as_postgres(f"{BINARIES}/pg_ctl", "-D", PGDATA, "-w", "-m", "fast", "stop")
+    except subprocess.CalledProcessError:
+        subprocess.run(["pkill", "-KILL", "-f", f"{BINARIES}/postgres -D {PGDATA}"], check=False)
 
 
 def environment_files(arguments):
@@ -157,6 +161,9 @@ def main(arguments, state):
             handmade(state)[name]["restart"] = "no"
         case ["ps", "--no-trunc", "--format", "{{.Image}}"]:
             print("\n".join(state["running"].values()))
+        case ["ps", "--no-trunc", "--format", "{{.Image}} {{.Status}}"]:
+            ill = state.get("unhealthy", [])
+            print("\n".join(f"{image} Up 2 hours ({'unhealthy' if name in ill else 'healthy'})" for name, image in state["running"].items()))
         case ["inspect", "--format", "{{.State.Running}}", name]:
             print("true" if name in state["running"] else "false")
         case ["inspect", "--format", "{{.Config.Image}}", name]:
