@@ -48,7 +48,7 @@ const programs = [
   "start",
   "upgrade-check",
 ] as const;
-const modules = ["archives.py", "cron_schedule.py", "host.py", "photos.py"] as const;
+const modules = ["archives.py", "cron_schedule.py", "host.py", "photos.py", "upgrade.py"] as const;
 
 function source(path: string): string {
   return readFileSync(new URL(path, import.meta.url), "utf8");
@@ -327,6 +327,8 @@ export function bootstrapInput(bundle: Bundle<"system">): string {
   const program = {
     apply: source("./libexec/apply"),
     "host.py": source("./libexec/host.py"),
+    "photos.py": source("./libexec/photos.py"),
+    "upgrade.py": source("./libexec/upgrade.py"),
   };
   return `${JSON.stringify({ program, bundle })}\n`;
 }
