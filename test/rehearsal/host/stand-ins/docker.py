@@ -118,7 +118,8 @@ def compose(arguments, state):
     if options not in (["--detach", "--remove-orphans"], ["--detach", "--wait", "--wait-timeout", "600", "database"]):
         unknown(["compose", *arguments])
     images = compose_images(arguments)
-    services = [word for word in options[-1:] if not word.startswith("-")] or list(images)
+    # The server depends on the database.
+    services = sorted([word for word in options[-1:] if not word.startswith("-")] or images, key=lambda name: name == "immich-server")
     for service in services:
         name = containers.get(service, service)
         if images[service] not in state["images"]:
