@@ -50,7 +50,14 @@ const programs = [
   "start",
   "upgrade-check",
 ] as const;
-const modules = ["alarm.py", "archives.py", "cron_schedule.py", "host.py", "photos.py"] as const;
+const modules = [
+  "alarm.py",
+  "archives.py",
+  "cron_schedule.py",
+  "host.py",
+  "photos.py",
+  "upgrade.py",
+] as const;
 
 function source(path: string): string {
   return readFileSync(new URL(path, import.meta.url), "utf8");
@@ -342,6 +349,8 @@ export function bootstrapInput(bundle: Bundle<"system">): string {
   const program = {
     apply: source("./libexec/apply"),
     "host.py": source("./libexec/host.py"),
+    "photos.py": source("./libexec/photos.py"),
+    "upgrade.py": source("./libexec/upgrade.py"),
   };
   return `${JSON.stringify({ program, bundle })}\n`;
 }

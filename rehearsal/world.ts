@@ -11,8 +11,9 @@ import { startNtp } from "./cloudflare/ntp.ts";
 import { type PretendCloudflare, startCloudflare } from "./cloudflare/server.ts";
 import { type EngineName, EngineRun, type Ran } from "./engine-run.ts";
 import { type Alarm, startAlarmReceiver } from "./pi/alarm-receiver.ts";
-import { buildImages, startRegistry } from "./pi/container-images.ts";
+import { buildImages, type ContainerImages, startRegistry } from "./pi/container-images.ts";
 import { startPackageCache } from "./pi/package-cache.ts";
+import { RegistryDoor } from "./pi/registry-door.ts";
 import { rehearsalKey, VirtualPi } from "./pi/virtual-pi.ts";
 import { EdgeClient } from "./story/edge-client.ts";
 import { Phone } from "./story/phone.ts";
@@ -50,6 +51,12 @@ export class World {
   readonly clock: Clock;
   readonly engine: EngineRun;
   readonly pi: VirtualPi;
+  readonly images: ContainerImages;
+  /** What stands between the Pi and the registry. */
+  readonly registryDoor: RegistryDoor;
+  readonly registryPort: number;
+  /** Where the world keeps its files while it lives. */
+  readonly folder: string;
   readonly cloudflare: ControlClient;
   readonly edge: EdgeClient;
   readonly host = "photos.yamada.test";
@@ -72,6 +79,10 @@ export class World {
     clock: Clock;
     engine: EngineRun;
     pi: VirtualPi;
+    images: ContainerImages;
+    registryDoor: RegistryDoor;
+    registryPort: number;
+    folder: string;
     pretend: PretendCloudflare;
     alarms: Alarm[];
     authority: string;
@@ -83,6 +94,10 @@ export class World {
     this.engine = parts.engine;
     this.pi = parts.pi;
     this.alarms = parts.alarms;
+    this.images = parts.images;
+    this.registryDoor = parts.registryDoor;
+    this.registryPort = parts.registryPort;
+    this.folder = parts.folder;
     this.cloudflare = new ControlClient(parts.pretend.controlUrl);
     this.#edgePort = parts.pretend.edgePort;
     this.authorityFile = parts.pretend.caFile;
@@ -123,6 +138,8 @@ export class World {
     const images = await buildImages({ packages: packages.port });
     const registry = await startRegistry(images);
     closers.push(() => registry.stop());
+    const registryDoor = await RegistryDoor.open(registry.port);
+    closers.push(() => registryDoor.close());
     const ntp = await startNtp(clock);
     closers.push(() => ntp.close());
     const pretend = await startCloudflare({
@@ -144,7 +161,7 @@ export class World {
       firstBoot,
       privateKeyFile: key.privateKeyFile,
       services: {
-        registry: registry.port,
+        registry: registryDoor.port,
         packages: packages.port,
         tunnel: pretend.tunnelPort,
         certificates: pretend.certsPort,
@@ -183,6 +200,10 @@ export class World {
       clock,
       engine,
       pi,
+      images,
+      registryDoor,
+      registryPort: registry.port,
+      folder,
       pretend,
       alarms: receiver.alarms,
       authority: await readFile(pretend.caFile, "utf8"),

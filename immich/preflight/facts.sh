@@ -29,7 +29,7 @@ section throttled
 if [ "$sudo" = yes ]; then sudo -n vcgencmd get_throttled 2>/dev/null; fi
 section resets
 [ "$sudo" = yes ] && sudo -n journalctl --dmesg --boot --quiet --no-pager --output=cat \
-  --grep='usb .*: reset .*speed USB device|uas_eh_abort_handler' 2>/dev/null | wc -l
+  --grep='usb .*: reset .*[Ss]peed.* USB device|uas_eh_abort_handler' 2>/dev/null | wc -l
 section bridges
 for disk in /sys/block/sd*; do
   [ -e "$disk" ] && udevadm info --query=property --path="$disk" 2>/dev/null |

@@ -101,7 +101,10 @@ def make_folder(path, mode=0o755, owner=None):
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):
-        os.mkdir(each, 0o755)
+        try:
+            os.mkdir(each, 0o755)
+        except OSError as error:
+            raise full_disk(each, error) from None
         sync_folder(each.parent)
     if (os.stat(path).st_mode & 0o7777) != mode:
         os.chmod(path, mode)
@@ -117,21 +120,36 @@ def write_file(path, data, mode=0o644, uid=0, gid=0):
     waiting = os.path.join(folder, f".{name}.ouchi-new")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(waiting)
-    descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        os.fchown(descriptor, uid, gid)
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    except OSError:
-        # A full disk gets its room back.
-        os.unlink(waiting)
-        raise
-    finally:
-        os.close(descriptor)
-    os.rename(waiting, path)
+        descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(waiting, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(waiting)
+        raise full_disk(path, error) from None
     sync_folder(folder)
+
+
+def full_disk(path, error):
+    """An error at writing, as the owner can mend it; any other stays what it is."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    folder = os.path.dirname(path)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    disk = output(["findmnt", "-n", "-o", "TARGET", "--target", folder], check=False) or folder
+    return UserError(
+        f'The disk at "{disk}" is full, so "{path}" could not be written: make room there, on the SD card for example by '
+        '"sudo apt-get clean" and "sudo journalctl --vacuum-size=50M", and run "pulumi up" again. Each file is as it was or as it shall be, none is half.'
+    )
 
 
 def write_json(path, value, mode=0o644):
@@ -151,10 +169,11 @@ def keep_state(name, value):
     try:
         make_folder(STATE)
         write_json(f"{STATE}/{name}", value)
-    except OSError as error:
+    except (OSError, UserError) as error:
         make_folder(RUN)
         write_json(f"{RUN}/{name}", value)
-        print(f'"{name}" could not be written to the SD card ({error.strerror}) and is kept until the next restart.', file=sys.stderr, flush=True)
+        why = error.strerror if isinstance(error, OSError) else error
+        print(f'"{name}" could not be written to the SD card and is kept until the next restart: {why}', file=sys.stderr, flush=True)
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{RUN}/{name}")

@@ -22,9 +22,10 @@ def is_running(container):
     return shown.returncode == 0 and shown.stdout.strip() == "true"
 
 
-def wait_for_server(seconds=600):
+def wait_for_server(seconds=600, given_up=lambda: None):
+    """Until Immich answers; `given_up` may say why there is no use in waiting any longer."""
     deadline = time.monotonic() + seconds
-    problem = "no answer"
+    problem, why = "no answer", None
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(PING, timeout=10) as answer:
@@ -33,11 +34,13 @@ def wait_for_server(seconds=600):
                 problem = f"status {answer.status}"
         except (OSError, ValueError) as error:
             problem = str(error)
+        if why := given_up():
+            problem = why
+            break
         time.sleep(1)
     log = run(["docker", "logs", "--tail", "15", SERVER_CONTAINER], check=False)
-    raise UserError(
-        f'Immich did not answer at "{PING}" within {seconds} seconds ({problem}). Its last lines:\n{log.stdout}{log.stderr}'
-    )
+    waited = "" if why else f" within {seconds} seconds"
+    raise UserError(f'Immich did not answer at "{PING}"{waited} ({problem}). Its last lines:\n{log.stdout}{log.stderr}')
 
 
 def password():

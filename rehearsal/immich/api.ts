@@ -37,8 +37,10 @@ import { setFileTime } from "./storage.ts";
 import { sanitize, templateOptions } from "./storage-template.ts";
 import { receiveUpload } from "./uploads.ts";
 
-export const version = { major: 3, minor: 2, patch: 4, prerelease: null };
-const versionText = `v${version.major}.${version.minor}.${version.patch}`;
+/** The image says which version it is. */
+const versionText = process.env.PRETEND_IMMICH_VERSION ?? "v3.2.4";
+const [major, minor, patch] = versionText.slice(1).split(".").map(Number);
+export const version = { major: major!, minor: minor!, patch: patch!, prerelease: null };
 
 const email = z.email().transform((text) => text.toLowerCase());
 const uuid = z.uuid();

@@ -25,6 +25,33 @@ function databaseFromEnvironment() {
   };
 }
 
+/** What a bad release may do at its start, as its image says; every version without it is a good one. */
+type Fault = "drops-rows" | "migration-fails";
+
+class FaultError extends StartupError {}
+
+async function actOutFault(): Promise<void> {
+  const fault = env.PRETEND_IMMICH_FAULT as Fault | undefined;
+  if (!fault) return;
+  const db = openDatabase(databaseFromEnvironment());
+  try {
+    switch (fault) {
+      case "drops-rows":
+        await db.query(
+          'delete from "asset" where "id" in (select "id" from "asset" order by "createdAt" desc limit 1)',
+        );
+        return;
+      case "migration-fails":
+        await db.query('create table "half_a_migration" ("id" uuid)').catch(() => undefined);
+        throw new FaultError('Migration "0002-a-fault-of-the-rehearsal" failed');
+      default:
+        throw new FaultError(`The pretend server knows no fault "${fault}"`);
+    }
+  } finally {
+    await db.end();
+  }
+}
+
 const listenPort = Number(env.IMMICH_PORT ?? 2283);
 const dataDir = env.IMMICH_MEDIA_LOCATION ?? "/data";
 
@@ -33,6 +60,7 @@ async function serve(): Promise<void> {
   let server: ImmichServer | undefined;
   for (let attempt = 1; !server; attempt++) {
     try {
+      await actOutFault();
       server = await createServer({
         dataDir,
         database: databaseFromEnvironment(),

@@ -18,7 +18,10 @@ export const immichImagePackages = ["nodejs"];
 export const immichImageConfig = {
   Entrypoint: ["/usr/bin/node", "/usr/src/app/server.cjs"],
   WorkingDir: "/usr/src/app",
-  Env: ["PATH=/usr/src/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+  Env: [
+    "PATH=/usr/src/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PRETEND_IMMICH_VERSION=v3.2.4",
+  ],
   ExposedPorts: { "2283/tcp": {} },
   Healthcheck: { Test: ["CMD-SHELL", "immich-healthcheck"] },
 };

@@ -103,6 +103,8 @@ export function qemuArguments(machine: Machine): string[] {
     ...["-blockdev", JSON.stringify(blockNode("sd-0", disks.sd))],
     ...["-device", `virtio-blk-pci,drive=sd-0,serial=${diskSerials.sd}`],
     ...["-device", "virtio-scsi-pci,id=scsi"],
+    // Empty until something is plugged in; slots of its own, because the bus of the board takes none while it runs.
+    ...["-device", "qemu-xhci,id=usb,p2=2,p3=2"],
     ...(["hdd1", "hdd2"] as const).flatMap((disk) => {
       const file = disks[disk];
       if (!file) return [];

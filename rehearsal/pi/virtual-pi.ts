@@ -256,6 +256,19 @@ export class VirtualPi {
     this.#attached.delete(disk);
   }
 
+  /** Plugs in a third disk, blank, behind a real USB controller: the kernel's own xhci and usb-storage serve it. */
+  async plugUsbDisk(): Promise<void> {
+    const monitor = this.#needMonitor();
+    const node = `usb-${++this.#count}`;
+    await monitor.execute("blockdev-add", {
+      ...{ driver: "null-co", "node-name": node, "read-zeroes": true },
+      size: 64 * 1024 ** 2,
+    });
+    await monitor.execute("device_add", {
+      ...{ driver: "usb-storage", id: node, bus: "usb.0", drive: node, serial: "OUCHI-USB" },
+    });
+  }
+
   /** Puts a disk back. */
   async attachDisk(disk: "hdd1" | "hdd2"): Promise<void> {
     if (this.#attached.has(disk)) return;

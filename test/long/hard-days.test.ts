@@ -1,9 +1,12 @@
 /** Bad days of a deployed Pi, each from the same snapshot: what needs a boot, power, systemd, Docker or a disk that goes. */
-import { readFile, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { alarmAddress } from "../../rehearsal/pi/alarm-receiver.ts";
+import { startRegistry } from "../../rehearsal/pi/container-images.ts";
+import { publishVariant } from "../../rehearsal/pi/image-variants.ts";
 import { takePhoto } from "../../rehearsal/story/photo.ts";
 import { until } from "../../rehearsal/story/step.ts";
 import { World } from "../../rehearsal/world.ts";
@@ -452,4 +455,227 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       ).toBe(before);
     },
   );
+
+  /** A registry with Immich's next versions, and the stack file told of one of them. */
+  const nextVersions = async () => {
+    const repository = "immich-app/immich-server";
+    const store = join(world.folder, "registry");
+    await cp(world.images.store, store, { recursive: true });
+    const registry = await startRegistry({ store });
+    const settings = await readFile(world.engine.stackFile, "utf8");
+    const from = world.images.lock["immich-server"]!.digest;
+    const publish = (version: string, fault?: string, ownBytes?: number, tag = version) =>
+      publishVariant(registry.port, {
+        ...{ repository, from, tag },
+        environment: {
+          PRETEND_IMMICH_VERSION: version,
+          ...(fault && { PRETEND_IMMICH_FAULT: fault }),
+        },
+        ...(ownBytes && { ownBytes }),
+      });
+    const lock = async (version: string, digest: string) => {
+      const lockFile = join(world.folder, "next.lock.json");
+      const image = `127.0.0.1:5000/${repository}:${version}`;
+      await writeFile(
+        lockFile,
+        JSON.stringify({ ...world.images.lock, "immich-server": { image, digest } }),
+      );
+      await world.engine.editSettings((text) =>
+        text.replace(/imagesLock: .*/, `imagesLock: ${lockFile}`),
+      );
+    };
+    const lockAsBefore = () => writeFile(world.engine.stackFile, settings);
+    const end = async () => {
+      await lockAsBefore();
+      world.registryDoor.leadTo(world.registryPort);
+      await registry.stop();
+    };
+    world.registryDoor.leadTo(registry.port);
+    return { store, port: registry.port, publish, lock, lockAsBefore, end };
+  };
+  const blobFile = (store: string, digest: string) => {
+    const hex = digest.slice("sha256:".length);
+    return join(store, `docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`);
+  };
+
+  it("when an image cannot be had whole: what runs goes on untouched, and up converges when it can (row 34)", async () => {
+    const next = await nextVersions();
+    try {
+      const digest = await next.publish("v3.2.5", undefined, 8 * 1024 ** 2);
+      const bad = await next.publish("v3.2.5", "drops-rows", undefined, "v3.2.5");
+      expect(bad).not.toBe(digest);
+      await next.lock("v3.2.5", digest);
+      const files = () => root("cd /etc/ouchi-photos/compose; sha256sum */* */.env");
+      const [filesBefore, startsBefore] = [await files(), await world.containerStarts()];
+      const failsUntouched = async (why: RegExp) => {
+        const ran = await world.engine.up();
+        expect(ran.exitCode).not.toBe(0);
+        expect(ran.text).toMatch(why);
+        expect(ran.text).toContain(
+          `The image "127.0.0.1:5000/immich-app/immich-server:v3.2.5@${digest}" could not be pulled: `,
+        );
+        expect(ran.text).toContain('Run "pulumi up" again when they are. Nothing was changed');
+        expect(await world.containerStarts()).toEqual(startsBefore);
+        expect(await files()).toBe(filesBefore);
+        await world.untilServing(60);
+      };
+
+      // The registry is down.
+      world.registryDoor.shut();
+      await failsUntouched(/EOF|connection reset|refused/);
+      // It goes down in the middle of a layer, and stays so while Docker tries again.
+      world.registryDoor.leadTo(next.port, 3_000_000);
+      await failsUntouched(/EOF|connection reset|refused/);
+      expect(world.registryDoor.passed).toBeGreaterThan(2_000_000);
+      // It answers to the locked digest with another image's bytes.
+      const store = join(world.folder, "tampered");
+      await cp(next.store, store, { recursive: true });
+      await copyFile(blobFile(store, bad), blobFile(store, digest));
+      expect(
+        createHash("sha256")
+          .update(await readFile(blobFile(store, digest)))
+          .digest("hex"),
+      ).not.toBe(digest.slice("sha256:".length));
+      const tampered = await startRegistry({ store });
+      world.registryDoor.leadTo(tampered.port);
+      await failsUntouched(/verification failed|digest|not found/i);
+      await tampered.stop();
+      // A boot now starts what it knows, with no registry.
+      world.registryDoor.shut();
+      await root("systemctl restart ouchi-immich.service", 10 * minutes);
+      await world.untilServing(300);
+
+      // It is back, and its tag v3.2.5 leads to an image that drops rows: the locked digest is what runs.
+      world.registryDoor.leadTo(next.port);
+      const text = await up();
+      expect(text).toContain("dumping the database first");
+      await world.untilServing(300);
+      expect(await root("docker inspect --format '{{.Config.Image}}' immich_server")).toBe(
+        `127.0.0.1:5000/immich-app/immich-server:v3.2.5@${digest}`,
+      );
+      expect(
+        await root(
+          "docker image inspect --format '{{json .RepoDigests}}' $(docker inspect --format '{{.Image}}' immich_server)",
+        ),
+      ).toContain(digest);
+      expect(await world.sql("select count(*) from asset")).toBe("1");
+      expect(await root("cat /var/lib/ouchi-photos/upgrade.json")).toContain('"state": "good"');
+    } finally {
+      await next.end();
+    }
+  });
+
+  it("when a new version drops rows, or fails in its migration: it stops by itself, and the way back brings all back (row 33)", async () => {
+    const next = await nextVersions();
+    try {
+      for (const [version, fault, problem] of [
+        ["v3.2.5", "drops-rows", /rows are missing: "asset" has 0 rows, and had 1/],
+        ["v3.2.6", "migration-fails", /its container ended \d+ times/],
+      ] as const) {
+        await next.lock(version, await next.publish(version, fault));
+        const failed = await world.engine.up();
+        expect(failed.exitCode).not.toBe(0);
+        expect(failed.text).toContain(`The upgrade Immich 3.2.4 → ${version.slice(1)} failed: `);
+        expect(failed.text).toMatch(problem);
+        const wayBack = /npx ouchi restore -- --database (\S+)/.exec(failed.text)!;
+        expect(await world.containers()).not.toContain("immich_server");
+        expect(await world.containers()).toContain("immich_postgres");
+        // Not by a boot either.
+        await world.pi.powerCut();
+        await world.pi.powerOn();
+        await until("The database", 300, async () => {
+          const { code } = await world.asRoot(["docker", "exec", "immich_postgres", "pg_isready"]);
+          return code === 0;
+        });
+        await world.asRoot(["systemctl", "start", "ouchi-immich.service"], 10 * minutes);
+        expect(await world.containers()).not.toContain("immich_server");
+
+        const back = await world.ouchiOnPi("restore", ["--database", wayBack[1]!]);
+        expect(back.code, back.text).toBe(0);
+        await world.untilServing(300);
+        expect(await world.sql("select count(*) from asset")).toBe("1");
+        expect(await world.sql("select to_regclass('half_a_migration')")).toBe("");
+        await next.lockAsBefore();
+        await up();
+        expect(await root("docker inspect --format '{{.Config.Image}}' immich_server")).toContain(
+          ":v3.2.4@",
+        );
+        const { text: after } = await world.engine.preview();
+        expect(after).not.toContain("On the Pi,");
+      }
+    } finally {
+      await next.end();
+    }
+  });
+
+  it("of a Pi whose supply, heat or USB is bad: preview warns, each time with the cure (row 49)", async () => {
+    const { text: well } = await world.engine.preview();
+    expect(well).not.toMatch(/voltage|heat|reset a USB device/);
+    // A real USB disk, which the kernel resets for real.
+    await world.pi.plugUsbDisk();
+    await until("The USB disk", 120, async () => {
+      const { stdout } = await world.asRoot(["sh", "-c", "lsusb"]);
+      return stdout.includes("46f4:0001");
+    });
+    await root(`python3 -c '
+import fcntl, subprocess
+line = next(each for each in subprocess.check_output(["lsusb"], text=True).splitlines() if "46f4:0001" in each)
+bus, device = line.split()[1], line.split()[3].rstrip(":")
+for _ in range(5):
+    with open(f"/dev/bus/usb/{bus}/{device}", "w") as file:
+        fcntl.ioctl(file, 0x5514, 0)
+'`);
+    await root(
+      "echo '<4>sd 3:0:0:0: [sdc] tag#1 uas_eh_abort_handler 0 uas-tag 1 inflight: CMD IN' >/dev/kmsg",
+    );
+    const resets = await root(
+      "journalctl --dmesg --boot --output=cat | grep -c 'usb .*: reset .* USB device'",
+    );
+    expect(Number(resets)).toBeGreaterThanOrEqual(5);
+    // Stands in for the firmware's own command: too little voltage and slowed down, now and before.
+    await root(
+      "printf '#!/bin/sh\necho throttled=0x50005\n' >/usr/bin/vcgencmd; chmod 755 /usr/bin/vcgencmd",
+    );
+    const { text } = await world.engine.preview();
+    for (const line of [
+      "The Pi has too little voltage, at which disks drop out: use the official power supply, and a USB hub with a supply of its own",
+      "The Pi is slowed down by heat: give it a heat sink or more air.",
+      `The Pi's kernel had to reset a USB device ${Number(resets) + 1} times since its start: use a USB hub with a supply of its own and short cables; if it goes on, set disks.withoutUas to the disks' bridges (here: [46f4:0001]).`,
+    ])
+      expect(text).toContain(line);
+  });
+
+  it("reads its files with the tools of the Pi itself: Compose and systemd have nothing to say", async () => {
+    const learning = await readFile(
+      join(repository, "compose/immich/compose.machine-learning.yaml"),
+      "utf8",
+    );
+    const heredoc = (file: string, text: string) => [`cat >${file} <<'END'`, text, "END"];
+    const lan = await readFile(join(repository, "compose/immich/compose.lan.yaml"), "utf8");
+    await root(
+      [
+        "mkdir -p /run/readers; cd /run/readers",
+        ...heredoc("lan.yaml", lan),
+        ...heredoc("learning.yaml", learning),
+      ].join("\n"),
+    );
+    const said = await root(
+      `exec 2>&1
+       export LAN_ADDRESS=10.0.2.15 IMMICH_MACHINE_LEARNING_IMAGE=example.org/ml:v1
+       cd /etc/ouchi-photos/compose
+       for files in '' '--file /run/readers/lan.yaml' '--file /run/readers/learning.yaml' \
+         '--file /run/readers/learning.yaml --file /run/readers/lan.yaml'; do
+         docker compose --project-directory immich --env-file immich/.env --env-file immich/images.env \
+           --file immich/compose.yaml $files config --quiet
+       done
+       docker compose --project-directory cloudflared --env-file cloudflared/images.env \
+         --file cloudflared/compose.yaml config --quiet
+       cd /etc/systemd/system
+       ls ouchi-*.service ouchi-*.timer | wc -l
+       systemd-analyze verify --man=no --recursive-errors=no ouchi-*.service ouchi-*.timer`,
+      5 * minutes,
+    );
+    expect(said).toMatch(/^\d+$/);
+    expect(Number(said)).toBeGreaterThan(5);
+  });
 });

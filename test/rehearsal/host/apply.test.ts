@@ -179,6 +179,80 @@ describe("apply on a bare Pi", () => {
       expect(step).toBeGreaterThan(25);
     }, 300_000);
 
+    it("tells of a full disk in one sentence, with files old or new and none left over, and converges when there is room (row 35)", async () => {
+      expect(await world.apply(before)).toMatchObject({ code: 0 });
+      for (const folder of ["/etc/ouchi-photos", "/var/lib/ouchi-photos"]) {
+        const hold = await world.shell(
+          `mkdir -p /run/disk; cp -a ${folder}/. /run/disk; mount -t tmpfs -o size=128k,mode=755 tmpfs ${folder}
+           cp -a /run/disk/. ${folder}; rm -r /run/disk; dd if=/dev/zero of=${folder}/fill bs=1024 2>/dev/null || true
+           find ${folder} ! -name fill -type f | sort | xargs sha256sum`,
+        );
+        const large = small([
+          { ...one, content: `new one ${"x".repeat(20_000)}\n` },
+          file("/etc/ouchi-photos/folder/added", "added\n"),
+        ]);
+        const full = await world.apply(large);
+        expect(full.code, full.stderr).toBe(1);
+        expect(full.stderr.trim().split("\n")).toEqual([
+          expect.stringMatching(
+            new RegExp(
+              `^The disk at "${folder}" is full, so "${folder}/.* could not be written: make room there, .* run "pulumi up" again\\. Each file is as it was`,
+            ),
+          ),
+        ]);
+        expect(
+          await world.shell(`find ${folder} ! -name fill -type f | sort | xargs sha256sum`),
+        ).toBe(hold);
+        await world.shell(`rm ${folder}/fill`);
+        expect(await world.apply(large)).toMatchObject({ code: 0, stderr: "" });
+        expect(await world.shell(`cat /etc/ouchi-photos/one; ls /etc/ouchi-photos/folder`)).toMatch(
+          /^new one x+\nadded$/,
+        );
+        expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
+        await world.shell(`umount ${folder}`);
+        expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
+      }
+    }, 120_000);
+
+    it("changes nothing where sudo is refused, and nothing without it (row 35)", async () => {
+      const asNobody = (...words: string[]) =>
+        world.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ...words], {
+          stdin: bundleInput(before),
+        });
+      const refused = await asNobody("sudo", "-n", `${libexec}/apply`, "system");
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toMatch(/a password is required|not allowed/);
+      const plain = await asNobody(`${libexec}/apply`, "system");
+      expect(plain).toMatchObject({
+        code: 1,
+        stderr: '"apply" must run as root: start it with sudo.',
+      });
+      expect(world.exists("/etc/ouchi-photos")).toBe(false);
+      expect(world.exists("/var/lib/ouchi-photos")).toBe(false);
+      // What the preflight sends finds it out before anything is sent to "apply".
+      const facts = new URL("../../../immich/preflight/facts.sh", import.meta.url);
+      const looked = await world.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-s"],
+        { stdin: readFileSync(facts, "utf8") },
+      );
+      expect(looked.stdout).toContain("@sudo\nno\n");
+    });
+
+    it("is not kept out by a lock of an earlier boot, nor by one whose holder was killed (row 35)", async () => {
+      const holder = { who: "backup", pid: 1, when: "2026-11-23T01:00:00Z", bootId: "another" };
+      await world.shell(
+        `mkdir -p /run/ouchi-photos; echo '${JSON.stringify(holder)}' >/run/ouchi-photos/lock`,
+      );
+      expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
+      expect(world.read("/run/ouchi-photos/lock")).not.toContain("another");
+      const held = await world.shell(
+        "flock -x --no-fork /run/ouchi-photos/lock sleep 600 >/dev/null 2>&1 & echo $!; sleep 0.5",
+      );
+      expect((await world.apply(before)).stderr).toMatch(/could not begin/);
+      await world.shell(`kill -9 ${held}`);
+      expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
+    }, 60_000);
+
     it("names the one who holds the lock", async () => {
       const holder = await world.shell(
         `flock -x /run/ouchi-photos/lock true 2>/dev/null || mkdir -p /run/ouchi-photos
@@ -412,6 +486,60 @@ describe("apply on a deployed Pi", () => {
     }
     expect(await house.everyRow()).toBe(rows);
     await house.sql(`delete from "asset" where "originalFileName" = 'stays.jpg'`);
+  });
+
+  it("lays no file and touches no container when an image cannot be pulled, and a boot then starts what it knows (row 34)", async () => {
+    const next = bundles({
+      ...imagesLock("v3.3.0"),
+      cloudflared: { ...imagesLock().cloudflared, digest: `sha256:${"c".repeat(64)}` },
+    });
+    const laid = () => world.shell("cd /etc/ouchi-photos/compose; sha256sum */* */.env");
+    const before = await laid();
+    await world.shell("touch /run/stand-ins/registry-down");
+    for (const bundle of [next.immich, next.tunnel]) {
+      await world.calls();
+      const result = await world.apply(bundle);
+      expect(result.code).toBe(1);
+      expect(result.stderr).toMatch(
+        /^The image ".*" could not be pulled: Error response from daemon: .* Is the Pi online, and the registry up\? Run "pulumi up" again when they are\. Nothing was changed: what ran goes on as it was\.$/,
+      );
+      expect(await laid()).toBe(before);
+      const calls = (await world.calls()).map((call) => call.join(" "));
+      expect(calls.filter((call) => / (up|stop|start|restart|down)( |$)/.test(call))).toEqual([]);
+    }
+    for (const unit of ["ouchi-immich.service", "ouchi-cloudflared.service"])
+      await world.must(["systemctl", "restart", unit]);
+    await world.shell("rm /run/stand-ins/registry-down");
+    const floating = await world.apply({
+      ...next.tunnel,
+      settings: { images: { cloudflared: "cloudflare/cloudflared:latest" } },
+    });
+    expect(floating.stderr).toMatch(/is not pinned by a digest\. Nothing was changed/);
+    for (const bundle of [bundles().immich, bundles().tunnel])
+      expect((await world.apply(bundle)).stdout).toMatch(/nothing to change/);
+  });
+
+  it("goes on with the old server when the new files find no room (row 35)", async () => {
+    const running = async () =>
+      (
+        JSON.parse(await world.shell("cat /run/stand-ins/docker.json")) as {
+          running: Record<string, string>;
+        }
+      ).running.immich_server;
+    const before = await running();
+    const folder = "/etc/ouchi-photos/compose/immich";
+    await world.shell(
+      `mkdir /run/disk; cp -a ${folder}/. /run/disk; mount -t tmpfs -o size=64k,mode=755 tmpfs ${folder}
+       cp -a /run/disk/. ${folder}; dd if=/dev/zero of=${folder}/fill bs=1024 2>/dev/null || true`,
+    );
+    const full = await world.apply(bundles(imagesLock("v3.2.5")).immich);
+    await world.shell(`umount ${folder}; rm -r /run/disk`);
+    expect(full.code).toBe(1);
+    expect(full.stderr).toMatch(
+      /^The disk at "\/etc\/ouchi-photos\/compose\/immich" is full, so ".*images\.env" could/,
+    );
+    expect(await running()).toBe(before);
+    expect(await world.apply(bundles().immich)).toMatchObject({ code: 0, stderr: "" });
   });
 
   it("upgrades nothing when the database cannot be dumped", async () => {

@@ -1,6 +1,16 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemBundle } from "../../../pi/bundles.ts";
@@ -53,6 +63,30 @@ describe("the files as they land", () => {
         join(folder, name),
       ]);
     }
+  });
+
+  it("are shell scripts that shellcheck has nothing to say about, and so is every other one", () => {
+    const repository = fileURLToPath(new URL("../../..", import.meta.url));
+    const ours = readdirSync(repository).filter(
+      (name) => name !== "node_modules" && name !== ".rehearsal" && name !== ".git",
+    );
+    const scripts = ours
+      .filter((name) => statSync(join(repository, name)).isDirectory())
+      .flatMap((name) =>
+        readdirSync(join(repository, name), { recursive: true, withFileTypes: true }),
+      )
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((path) => /^#!.*\b(ba)?sh\n/.test(readFileSync(path, "latin1").slice(0, 80)));
+    expect(scripts.map((path) => path.slice(repository.length))).toEqual(
+      expect.arrayContaining([
+        "cli/ouchi",
+        "immich/preflight/facts.sh",
+        "immich/pulumi-resource-immich",
+      ]),
+    );
+    // What is read in by a script lies on the machine that it is for.
+    execFileSync("shellcheck", ["--exclude=SC1091", ...scripts], { stdio: "pipe" });
   });
 
   it("say when the cron line last came due, as cron(5) counts", async () => {

@@ -1,6 +1,9 @@
 #!/usr/bin/python3 -B
 """Stands in for Docker: containers are entries in a file, except the database, which is a real PostgreSQL whose data
-lies where the container's would. Unknown forms are errors."""
+lies where the container's would. Unknown forms are errors.
+
+A version of Immich may have a fault, as /run/stand-ins/server-fault.json says: {"version", and "sql" that it runs at its start,
+or "ends" over and over, or is "silent"}. While /run/stand-ins/registry-down is there, nothing is pulled."""
 
 import json
 import os
@@ -60,6 +63,29 @@ def stop_database():
         subprocess.run(["pkill", "-KILL", "-f", f"{BINARIES}/postgres -D {PGDATA}"], check=False)
 
 
+def start_immich(image, state):
+    """Notes its version in the database, as Immich does once its migrations are through."""
+    version = re.search(r":v([\d.]+)@", image).group(1)
+    fault = {}
+    if os.path.exists(FOLDER + "/server-fault.json"):
+        with open(FOLDER + "/server-fault.json") as file:
+            found = json.load(file)
+        fault = found if found["version"] == version else {}
+    state["restarts"] = 5 if fault.get("ends") else 0
+    answers = not fault.get("ends") and not fault.get("silent")
+    if answers and os.path.exists(FOLDER + "/silent"):
+        os.unlink(FOLDER + "/silent")
+    if not answers:
+        open(FOLDER + "/silent", "w").close()
+    noted = (
+        "DO $$ BEGIN IF to_regclass('public.version_history') IS NOT NULL THEN "
+        f"IF (SELECT version FROM version_history ORDER BY \"createdAt\" DESC LIMIT 1) <> '{version}' "
+        f"THEN INSERT INTO version_history (version) VALUES ('{version}'); END IF; END IF; END $$;"
+    )
+    for sql in ([] if fault.get("ends") else [noted]) + ([fault["sql"]] if "sql" in fault else []):
+        as_postgres(f"{BINARIES}/psql", "-X", "-q", "-h", SOCKET, "-U", "postgres", "-d", "immich", "-v", "ON_ERROR_STOP=1", "-c", sql)
+
+
 def environment_files(arguments):
     values = {**os.environ}
     for index, word in enumerate(arguments):
@@ -91,21 +117,21 @@ def compose(arguments, state):
             if state["running"].pop(name, None) and name == "immich_postgres":
                 stop_database()
         return 0
-    if arguments[-2:] == ["config", "--images"]:
-        print("\n".join(compose_images(arguments).values()))
-        return 0
     at = arguments.index("up") if "up" in arguments else unknown(["compose", *arguments])
     options = arguments[at + 1 :]
     if options not in (["--detach", "--remove-orphans"], ["--detach", "--wait", "--wait-timeout", "600", "database"]):
         unknown(["compose", *arguments])
     images = compose_images(arguments)
-    services = [word for word in options[-1:] if not word.startswith("-")] or list(images)
+    # The server depends on the database.
+    services = sorted([word for word in options[-1:] if not word.startswith("-")] or images, key=lambda name: name == "immich-server")
     for service in services:
         name = containers.get(service, service)
         if images[service] not in state["images"]:
             sys.exit(f"stand-in: the image {images[service]} was not pulled")
         if name == "immich_postgres" and name not in state["running"]:
             start_database()
+        if name == "immich_server" and state["running"].get(name) != images[service]:
+            start_immich(images[service], state)
         state["running"][name] = images[service]
     return 0
 
@@ -173,6 +199,10 @@ def main(arguments, state):
                 state.setdefault("stopped", {})[name] = state["running"].pop(name)
                 if name == "immich_postgres":
                     stop_database()
+        case ["inspect", "--format", "{{.RestartCount}} {{.State.Status}}", name]:
+            print(state.get("restarts", 0), "running" if name in state["running"] else "exited")
+        case ["start", name] if name in state["running"]:
+            return 0
         case ["start", name]:
             state["running"][name] = state.get("stopped", {}).pop(name, None) or handmade(state)[name]["image"]
             if name == "immich_postgres":
@@ -180,6 +210,9 @@ def main(arguments, state):
         case ["image", "inspect", reference]:
             return 0 if reference in state["images"] else 1
         case ["pull", "--quiet", reference]:
+            if os.path.exists(FOLDER + "/registry-down"):
+                print("Error response from daemon: dial tcp 127.0.0.1:5000: connect: connection refused", file=sys.stderr)
+                return 1
             state["images"].append(reference)
         case ["logs", "--tail", "15", _]:
             return 0

@@ -21,15 +21,16 @@ rm -f "$root/etc/docker/daemon.json" "$root/etc/cron.d/ouchi-photos"
 rm -rf "$root/mnt/hdd1" "$root/mnt/hdd2"
 echo "UUID=0-0 /boot/firmware vfat defaults,noauto 0 2" >"$root/etc/fstab"
 ip link set lo up
-# Immich's port in this network of its own: the answer that `stack` and `backup` wait for.
+# Immich's port in this network of its own: the answer that `stack` and `backup` wait for, unless Immich is to be silent.
 python3 -B -c '
-import http.server
+import http.server, os, sys
 class Ping(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200); self.end_headers(); self.wfile.write(b"{\"res\":\"pong\"}")
+        silent = os.path.exists(sys.argv[1] + "/run/stand-ins/silent")
+        self.send_response(503 if silent else 200); self.end_headers(); self.wfile.write(b"{}" if silent else b"{\"res\":\"pong\"}")
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 2283), Ping).serve_forever()
-' &
+' "$root" &
 server=$!
 trap 'kill "$server"' EXIT
 echo ready
