@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { publishVariant } from "../../rehearsal/pi/image-variants.ts";
 import { type Photo, takePhoto, uploadForm } from "../../rehearsal/story/photo.ts";
 import { until } from "../../rehearsal/story/step.ts";
 import { World } from "../../rehearsal/world.ts";
@@ -67,6 +68,13 @@ describe("a Pi that was set up by hand", { timeout: 40 * minutes }, () => {
       engine: "rehearsal",
       say: (line) => console.log(line),
     });
+    // The release of a year ago, as its tag in the old .env asks for it.
+    await publishVariant(world.registryPort, {
+      repository: "immich-app/immich-server",
+      from: world.images.lock["immich-server"]!.digest,
+      tag: `v${older}`,
+      environment: { PRETEND_IMMICH_VERSION: `v${older}` },
+    });
     const folder = join(repository, "rehearsal/handmade");
     const typed = async (file: string, ...words: string[]) => {
       const script = await readFile(join(folder, file));
@@ -97,8 +105,6 @@ describe("a Pi that was set up by hand", { timeout: 40 * minutes }, () => {
       ids.push((await immich("POST", "/assets", uploadForm(photo), as)).id!);
     }
     await immich("POST", "/albums", { albumName: "そら", assetIds: [ids[0]] }, token);
-    // As the release of a year ago would have left it.
-    await world.sql(`update "version_history" set "version" = '${older}'`);
     await root("/immich-borg.sh; sync", 5 * minutes);
     const uuid = (number: number) => root(`findmnt -no UUID /mnt/hdd${number}`);
     uuids = { main: await uuid(1), backup: await uuid(2) };
@@ -162,7 +168,7 @@ describe("a Pi that was set up by hand", { timeout: 40 * minutes }, () => {
 
     // A dump of before, by the PostgreSQL of before, and whole.
     const dump = await root(
-      `ls /mnt/hdd1/immich/images/backups/kit-*-v3.2.4-*.sql /mnt/hdd1/immich/images/backups/kit-*-v${older}-*.sql 2>/dev/null | head -n 1`,
+      `ls /mnt/hdd1/immich/images/backups/kit-*-v${older}-pg17*.sql | head -n 1`,
     );
     expect(await root(`grep -c 'PostgreSQL database dump complete' ${dump}`)).toBe("1");
 
