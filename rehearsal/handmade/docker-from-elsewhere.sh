@@ -13,6 +13,7 @@ repack() {
   name=$1 depends=$2 conflicts=$3
   shift 3
   dpkg-deb --raw-extract "$1"_*.deb "$name"
+  shift
   for package; do dpkg-deb --extract "$package"_*.deb "$name"; done
   {
     echo "Package: $name"
