@@ -297,7 +297,7 @@ def disk_words(role):
     """By which a person finds a disk, plugged in or not: what is printed on it, as far as it told, and its file system."""
     known = read_applied()["disks"].get(role, {})
     words = [known.get("model"), known.get("serial") and f'serial "{known["serial"]}"', known.get("uuid") and f'UUID "{known["uuid"]}"']
-    return ", ".join(word for word in words if word) or "unknown"
+    return ", ".join(word for word in words if word) or "not set up yet"
 
 
 def require_disk(role):

@@ -324,7 +324,7 @@ describe("apply on a bare Pi", () => {
     it("does not install Docker before HDD1 is there", async () => {
       const result = await world.apply(dockerBundle());
       expect(result.code).toBe(1);
-      expect(result.stderr).toMatch(/The main disk is not mounted at "\/mnt\/hdd1"/);
+      expect(result.stderr).toMatch(/The main disk \(.*\) is not mounted at "\/mnt\/hdd1"/);
       expect((await world.calls()).filter(([name]) => name === "apt-get")).toEqual([]);
     });
 
@@ -559,7 +559,7 @@ describe("apply on a deployed Pi", () => {
     await world.must(["systemctl", "stop", "ouchi-cloudflared.service"]);
     await world.must(["umount", "/mnt/hdd1"]);
     expect((await world.program("stack", "immich", "up")).stderr).toMatch(
-      /main disk is not mounted/,
+      /main disk \(UUID "[0-9a-f-]+"\) is not mounted/,
     );
     expect(await world.shell("ls -A /mnt/hdd1")).toBe("");
     expect(await world.program("start")).toMatchObject({ code: 0, stderr: "" });
