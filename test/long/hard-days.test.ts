@@ -456,6 +456,77 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     },
   );
 
+  it("of a Pi whose supply, heat or USB is bad: preview warns, each time with the cure (row 49)", async () => {
+    const { text: well } = await world.engine.preview();
+    expect(well).not.toMatch(/voltage|heat|reset a USB device/);
+    // A real USB disk, which the kernel resets for real.
+    await world.pi.plugUsbDisk();
+    await until("The USB disk", 120, async () => {
+      const { stdout } = await world.asRoot(["sh", "-c", "lsusb"]);
+      return stdout.includes("46f4:0001");
+    });
+    await root(`python3 -c '
+import fcntl, subprocess
+line = next(each for each in subprocess.check_output(["lsusb"], text=True).splitlines() if "46f4:0001" in each)
+bus, device = line.split()[1], line.split()[3].rstrip(":")
+for _ in range(5):
+    with open(f"/dev/bus/usb/{bus}/{device}", "w") as file:
+        fcntl.ioctl(file, 0x5514, 0)
+'`);
+    await root(
+      "echo '<4>sd 3:0:0:0: [sdc] tag#1 uas_eh_abort_handler 0 uas-tag 1 inflight: CMD IN' >/dev/kmsg",
+    );
+    const resets = await root(
+      "journalctl --dmesg --boot --output=cat | grep -c 'usb .*: reset .* USB device'",
+    );
+    expect(Number(resets)).toBeGreaterThanOrEqual(5);
+    // Stands in for the firmware's own command: too little voltage and slowed down, now and before.
+    await root(
+      "printf '#!/bin/sh\necho throttled=0x50005\n' >/usr/bin/vcgencmd; chmod 755 /usr/bin/vcgencmd",
+    );
+    const { text } = await world.engine.preview();
+    for (const line of [
+      "The Pi has too little voltage, at which disks drop out: use the official power supply, and a USB hub with a supply of its own",
+      "The Pi is slowed down by heat: give it a heat sink or more air.",
+      `The Pi's kernel had to reset a USB device ${Number(resets) + 1} times since its start: use a USB hub with a supply of its own and short cables; if it goes on, set disks.withoutUas to the disks' bridges (here: [46f4:0001]).`,
+    ])
+      expect(text).toContain(line);
+  });
+
+  it("reads its files with the tools of the Pi itself: Compose and systemd have nothing to say", async () => {
+    const learning = await readFile(
+      join(repository, "compose/immich/compose.machine-learning.yaml"),
+      "utf8",
+    );
+    const heredoc = (file: string, text: string) => [`cat >${file} <<'END'`, text, "END"];
+    const lan = await readFile(join(repository, "compose/immich/compose.lan.yaml"), "utf8");
+    await root(
+      [
+        "mkdir -p /run/readers; cd /run/readers",
+        ...heredoc("lan.yaml", lan),
+        ...heredoc("learning.yaml", learning),
+      ].join("\n"),
+    );
+    const said = await root(
+      `exec 2>&1
+       export LAN_ADDRESS=10.0.2.15 IMMICH_MACHINE_LEARNING_IMAGE=example.org/ml:v1
+       cd /etc/ouchi-photos/compose
+       for files in '' '--file /run/readers/lan.yaml' '--file /run/readers/learning.yaml' \
+         '--file /run/readers/learning.yaml --file /run/readers/lan.yaml'; do
+         docker compose --project-directory immich --env-file immich/.env --env-file immich/images.env \
+           --file immich/compose.yaml $files config --quiet
+       done
+       docker compose --project-directory cloudflared --env-file cloudflared/images.env \
+         --file cloudflared/compose.yaml config --quiet
+       cd /etc/systemd/system
+       ls ouchi-*.service ouchi-*.timer | wc -l
+       systemd-analyze verify --man=no --recursive-errors=no ouchi-*.service ouchi-*.timer`,
+      5 * minutes,
+    );
+    expect(said).toMatch(/^\d+$/);
+    expect(Number(said)).toBeGreaterThan(5);
+  });
+
   /** A registry with Immich's next versions, and the stack file told of one of them. */
   const nextVersions = async () => {
     const repository = "immich-app/immich-server";
@@ -606,76 +677,5 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     } finally {
       await next.end();
     }
-  });
-
-  it("of a Pi whose supply, heat or USB is bad: preview warns, each time with the cure (row 49)", async () => {
-    const { text: well } = await world.engine.preview();
-    expect(well).not.toMatch(/voltage|heat|reset a USB device/);
-    // A real USB disk, which the kernel resets for real.
-    await world.pi.plugUsbDisk();
-    await until("The USB disk", 120, async () => {
-      const { stdout } = await world.asRoot(["sh", "-c", "lsusb"]);
-      return stdout.includes("46f4:0001");
-    });
-    await root(`python3 -c '
-import fcntl, subprocess
-line = next(each for each in subprocess.check_output(["lsusb"], text=True).splitlines() if "46f4:0001" in each)
-bus, device = line.split()[1], line.split()[3].rstrip(":")
-for _ in range(5):
-    with open(f"/dev/bus/usb/{bus}/{device}", "w") as file:
-        fcntl.ioctl(file, 0x5514, 0)
-'`);
-    await root(
-      "echo '<4>sd 3:0:0:0: [sdc] tag#1 uas_eh_abort_handler 0 uas-tag 1 inflight: CMD IN' >/dev/kmsg",
-    );
-    const resets = await root(
-      "journalctl --dmesg --boot --output=cat | grep -c 'usb .*: reset .* USB device'",
-    );
-    expect(Number(resets)).toBeGreaterThanOrEqual(5);
-    // Stands in for the firmware's own command: too little voltage and slowed down, now and before.
-    await root(
-      "printf '#!/bin/sh\necho throttled=0x50005\n' >/usr/bin/vcgencmd; chmod 755 /usr/bin/vcgencmd",
-    );
-    const { text } = await world.engine.preview();
-    for (const line of [
-      "The Pi has too little voltage, at which disks drop out: use the official power supply, and a USB hub with a supply of its own",
-      "The Pi is slowed down by heat: give it a heat sink or more air.",
-      `The Pi's kernel had to reset a USB device ${Number(resets) + 1} times since its start: use a USB hub with a supply of its own and short cables; if it goes on, set disks.withoutUas to the disks' bridges (here: [46f4:0001]).`,
-    ])
-      expect(text).toContain(line);
-  });
-
-  it("reads its files with the tools of the Pi itself: Compose and systemd have nothing to say", async () => {
-    const learning = await readFile(
-      join(repository, "compose/immich/compose.machine-learning.yaml"),
-      "utf8",
-    );
-    const heredoc = (file: string, text: string) => [`cat >${file} <<'END'`, text, "END"];
-    const lan = await readFile(join(repository, "compose/immich/compose.lan.yaml"), "utf8");
-    await root(
-      [
-        "mkdir -p /run/readers; cd /run/readers",
-        ...heredoc("lan.yaml", lan),
-        ...heredoc("learning.yaml", learning),
-      ].join("\n"),
-    );
-    const said = await root(
-      `exec 2>&1
-       export LAN_ADDRESS=10.0.2.15 IMMICH_MACHINE_LEARNING_IMAGE=example.org/ml:v1
-       cd /etc/ouchi-photos/compose
-       for files in '' '--file /run/readers/lan.yaml' '--file /run/readers/learning.yaml' \
-         '--file /run/readers/learning.yaml --file /run/readers/lan.yaml'; do
-         docker compose --project-directory immich --env-file immich/.env --env-file immich/images.env \
-           --file immich/compose.yaml $files config --quiet
-       done
-       docker compose --project-directory cloudflared --env-file cloudflared/images.env \
-         --file cloudflared/compose.yaml config --quiet
-       cd /etc/systemd/system
-       ls ouchi-*.service ouchi-*.timer | wc -l
-       systemd-analyze verify --man=no --recursive-errors=no ouchi-*.service ouchi-*.timer`,
-      5 * minutes,
-    );
-    expect(said).toMatch(/^\d+$/);
-    expect(Number(said)).toBeGreaterThan(5);
   });
 });

@@ -151,6 +151,10 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
   );
 
   it("prunes nothing while it has not ended well, nor in the week after (row 33)", async () => {
+    // One archive is all that a run would leave.
+    await world.shell(
+      `sed -i 's/^keep_weekly: .*/keep_weekly: 1/; s/^keep_\\(month\\|year\\)ly: .*/keep_\\1ly: 0/' /etc/ouchi-photos/borgmatic.yaml`,
+    );
     expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
     const before = await archives();
     const kept = await dumps();
@@ -160,13 +164,20 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     expect(frozen.code).toBe(1);
     expect(frozen.stderr).toMatch(/^The upgrade .* has not ended well\. .* nothing was pruned/);
     expect(await archives()).toEqual([...before, expect.any(String)]);
-    await goBack();
+    // Everything comes back from an archive of before alone, and the old server with it.
+    const newest = await world.program("restore", "--everything");
+    expect(newest.code).toBe(1);
+    expect(newest.stderr).toContain(`was made with Immich v${next}, and ${now} is what will run`);
+    const whole = await world.program("restore", "--everything", "--archive", before.at(-1)!);
+    expect(whole).toMatchObject({ code: 0, stderr: "" });
+    expect(await running("immich_server")).toContain(`:v${now}@`);
+    expect(await to(now)).toMatchObject({ code: 0, stderr: "" });
     const week = await world.program("backup", "run");
     expect(week).toMatchObject({ code: 0, stderr: "" });
     expect(week.stdout).toMatch(/^nothing is pruned: .* pruning goes on from \d{4}-\d\d-\d\d$/m);
     expect(await archives()).toEqual([...before, expect.any(String), expect.any(String)]);
     expect(await dumps()).toContain(kept);
-    // A week later one archive for the week is enough again; Borg keeps the oldest of all besides.
+    // A week later one is enough again.
     const ended = new Date(Date.now() - 7 * 24 * 3_600_000 - 1000).toISOString();
     await world.shell(
       `sed -i 's/"ended": "[^"]*"/"ended": "${ended.slice(0, 19)}Z"/' /var/lib/ouchi-photos/upgrade.json`,
@@ -174,7 +185,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     const later = await world.program("backup", "run");
     expect(later).toMatchObject({ code: 0, stderr: "" });
     expect(later.stdout).toContain("prune: done");
-    expect(await archives()).toHaveLength(2);
+    expect(await archives()).toHaveLength(1);
   });
 
   it("goes back only onto the database of before, whatever the record says (row 33)", async () => {
