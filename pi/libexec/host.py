@@ -338,7 +338,8 @@ def release_main():
     """Ends what uses HDD1 and unmounts it. Answers why it could not, or None."""
     for unit in ("ouchi-cloudflared.service", "ouchi-immich.service", "docker.socket", "docker.service"):
         run(["systemctl", "stop", unit], check=False)
-    unmounted = run(["umount", MAIN], check=False)
+    # What a killed Docker left mounted below it goes, too.
+    unmounted = run(["umount", "--recursive", MAIN], check=False)
     return None if unmounted.returncode == 0 else unmounted.stderr.strip()
 
 

@@ -48,8 +48,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     }
     first = false;
     world.alarms.length = 0;
-    // What an earlier hour told counts against no test.
-    await root("rm -f /run/ouchi-photos/alarms.json");
+    await anotherHour();
   }, 5 * minutes);
 
   const root = async (script: string, timeoutMs?: number) => {
@@ -72,6 +71,8 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       if (world.alarms.some(({ message }) => pattern.test(message))) return true;
       throw new Error(JSON.stringify(world.alarms));
     });
+  /** What was told before counts against nothing from now on. */
+  const anotherHour = () => root("rm -f /run/ouchi-photos/alarms.json");
   const mainDisk = String.raw`\(QEMU HARDDISK, serial "OUCHI-HDD1", UUID "[0-9a-f-]{36}"\)`;
   const start = async () => {
     const started = await world.pi.ssh(["sudo", "-n", "/usr/local/libexec/ouchi-photos/start"], {
@@ -209,7 +210,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     await told(new RegExp(`The photos' disk ${mainDisk} takes no writes any more`));
     expect(JSON.parse(await root("cat /run/ouchi-photos/health.json"))).toMatchObject({
       ok: false,
-      problems: [{ key: "main-read-only" }],
+      problems: expect.arrayContaining([expect.objectContaining({ key: "main-read-only" })]),
     });
     expect(await backUp()).not.toBe(0);
     const last = await lastBackup();
@@ -236,6 +237,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
       5 * minutes,
     );
     expect(extracted).toMatch(new RegExp(`^${sum} .*\n[1-9]`));
+    await anotherHour();
     await start();
     await world.untilServing(300);
     expect(await world.photoFiles()).toEqual(files);
@@ -306,7 +308,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     expect(await root("systemctl list-jobs --no-legend")).toMatch(
       /ouchi-backup\.service\s+start\s+waiting/,
     );
-    // Nobody is asked more often for an edge whose certificate is of the future.
+    // No container goes round in a circle, and the connector asks the edge in its own good time.
     const restarts = "docker inspect --format '{{.RestartCount}}' cloudflared";
     const lines = "docker logs cloudflared 2>&1 | wc -l";
     const then = (await root(`${restarts}; ${lines}`)).split("\n").map(Number);
