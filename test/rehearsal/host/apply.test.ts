@@ -212,7 +212,7 @@ describe("apply on a bare Pi", () => {
         await world.shell(`umount ${folder}`);
         expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
       }
-    }, 120_000);
+    }, 300_000);
 
     it("changes nothing where sudo is refused, and nothing without it (row 35)", async () => {
       const asNobody = (...words: string[]) =>
@@ -251,7 +251,7 @@ describe("apply on a bare Pi", () => {
       expect((await world.apply(before)).stderr).toMatch(/could not begin/);
       await world.shell(`kill -9 ${held}`);
       expect(await world.apply(before)).toMatchObject({ code: 0, stderr: "" });
-    }, 60_000);
+    }, 300_000);
 
     it("names the one who holds the lock", async () => {
       const holder = await world.shell(
@@ -265,7 +265,7 @@ describe("apply on a bare Pi", () => {
       expect(result.stderr).toBe(
         '"apply system" could not begin: "backup" (process 4242) has been at work since 2026-11-23T01:00:00Z. Wait for it to end and try again; nothing was changed.',
       );
-    }, 90_000);
+    }, 300_000);
 
     it("ignores what follows the bundle, and refuses half of one, another subject's, and paths that are not its own", async () => {
       const trailing = await world.run([`${libexec}/apply`, "system"], {

@@ -21,7 +21,7 @@ const containers = {
 };
 
 /** As the article's owner left it: two disks made by hand, Immich's own docker-compose.yml, a Borg repository. */
-describe("an Immich that was set up by hand", { timeout: 60_000 }, () => {
+describe("an Immich that was set up by hand", { timeout: 240_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
   beforeEach(async () => {

@@ -3,7 +3,7 @@ import type { Bundle } from "../../../pi/bundle.ts";
 import { bundles, DeployedWorld } from "./deployed-world.ts";
 import type { HostWorld } from "./host-world.ts";
 
-describe("a database that this card knows nothing of", { timeout: 60_000 }, () => {
+describe("a database that this card knows nothing of", { timeout: 240_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
   beforeEach(async () => {

@@ -26,7 +26,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     // A shorter wait for an answer that does not come.
     const path = `${libexec}/upgrade.py`;
     world.write(path, world.read(path).replace("WAIT_SECONDS = 2700", "WAIT_SECONDS = 4"));
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => {
     await house?.stop();
   });

@@ -28,7 +28,7 @@ beforeAll(async () => {
   const admin = { email: "admin@example.com", password: "admin-password" };
   await sdk.signUpAdmin({ signUpDto: { ...admin, name: "kit" } }, { baseUrl: `${server.url}/api` });
   world = { baseUrl: server.url, admin, run: randomBytes(4).toString("hex"), kept: {} };
-}, 60_000);
+}, 300_000);
 
 afterAll(async () => {
   for (const end of ends) await end();

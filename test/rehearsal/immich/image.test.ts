@@ -63,7 +63,7 @@ beforeAll(async () => {
   await eventually("the server's start", () => sdk.pingServer({ baseUrl }), {
     logs: () => logs,
   });
-}, 60_000);
+}, 300_000);
 
 afterAll(async () => {
   if (child) await stop(child);

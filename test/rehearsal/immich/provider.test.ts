@@ -25,7 +25,7 @@ let count = 0;
 
 beforeAll(async () => {
   [postgres, redis, sshd] = await Promise.all([startPostgres(), startRedis(), startSshd()]);
-}, 60_000);
+}, 300_000);
 afterAll(async () => {
   await Promise.all([postgres?.stop(), redis?.stop(), sshd?.stop()]);
 });

@@ -37,7 +37,7 @@ describe("Restarted", () => {
     expect(sshd.logins()).toBe(before);
   });
 
-  it("waits for another boot than the one that it was told of", { timeout: 60_000 }, async () => {
+  it("waits for another boot than the one that it was told of", { timeout: 240_000 }, async () => {
     const [old, young] = [randomUUID(), randomUUID()];
     sshd.answer(`${old}\n`);
     const before = sshd.logins();

@@ -79,7 +79,7 @@ beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), "ouchi-immich-"));
   database = await postgres.createDatabase("immich");
   server = await start();
-}, 60_000);
+}, 300_000);
 
 afterAll(async () => {
   await server?.close();
