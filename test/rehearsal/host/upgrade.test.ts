@@ -87,7 +87,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     [
       "drops a table",
       { sql: 'drop table "album" cascade' },
-      /rows are missing: "album" has 0 rows, and had 3\./,
+      /rows are missing: "album" has 0 rows, and had \d\./,
     ],
     ["fails in its migration", { ends: true }, /its container ended 5 times/],
     ["never answers", { silent: true }, /did not answer at .* within 4 seconds/],
@@ -158,7 +158,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
     const before = await archives();
     const kept = await dumps();
-    await fault({ sql: `delete from "album" where "albumName" = 'new'` });
+    await fault({ sql: `delete from "album" where "albumName" = '海'` });
     expect((await to(next)).code).toBe(1);
     const frozen = await world.program("backup", "run");
     expect(frozen.code).toBe(1);
@@ -206,7 +206,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
   });
 
   it("that lost what was to be lost is accepted by one command (row 33)", async () => {
-    await fault({ sql: `delete from "album" where "albumName" = 'new'` });
+    await fault({ sql: `delete from "asset" where "originalFileName" = 'two.jpg'` });
     expect((await to(next)).stderr).toContain("upgrade-check accept");
     expect(await world.program("upgrade-check", "accept")).toMatchObject({ code: 0, stderr: "" });
     expect(await to(next)).toMatchObject({ code: 0, stderr: "" });
