@@ -87,7 +87,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     [
       "drops a table",
       { sql: 'drop table "album" cascade' },
-      /rows are missing: "album" has 0 rows, and had 3\./,
+      /rows are missing: "album" has 0 rows, and had \d\./,
     ],
     ["fails in its migration", { ends: true }, /its container ended 5 times/],
     ["never answers", { silent: true }, /did not answer at .* within 4 seconds/],
@@ -151,6 +151,14 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
   );
 
   it("prunes nothing while it has not ended well, nor in the week after (row 33)", async () => {
+    // Debian 12's borgmatic prunes only what is named for the host, unless it is told otherwise.
+    const borgmatic = world.read("/usr/local/sbin/borgmatic");
+    const told = '    old["retention"]["prefix"] = "immich-"\n    old["consistency"] = ';
+    world.write(
+      "/usr/local/sbin/borgmatic",
+      borgmatic.replace('    old["consistency"] = ', told),
+      0o755,
+    );
     // One archive is all that a run would leave.
     await world.shell(
       `sed -i 's/^keep_weekly: .*/keep_weekly: 1/; s/^keep_\\(month\\|year\\)ly: .*/keep_\\1ly: 0/' /etc/ouchi-photos/borgmatic.yaml`,
@@ -158,7 +166,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
     const before = await archives();
     const kept = await dumps();
-    await fault({ sql: `delete from "album" where "albumName" = 'new'` });
+    await fault({ sql: `delete from "album" where "albumName" = '海'` });
     expect((await to(next)).code).toBe(1);
     const frozen = await world.program("backup", "run");
     expect(frozen.code).toBe(1);
@@ -206,7 +214,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
   });
 
   it("that lost what was to be lost is accepted by one command (row 33)", async () => {
-    await fault({ sql: `delete from "album" where "albumName" = 'new'` });
+    await fault({ sql: `delete from "asset" where "originalFileName" = 'two.jpg'` });
     expect((await to(next)).stderr).toContain("upgrade-check accept");
     expect(await world.program("upgrade-check", "accept")).toMatchObject({ code: 0, stderr: "" });
     expect(await to(next)).toMatchObject({ code: 0, stderr: "" });
