@@ -172,8 +172,8 @@ def keep_state(name, value):
     except (OSError, UserError) as error:
         make_folder(RUN)
         write_json(f"{RUN}/{name}", value)
-        why = error.strerror if isinstance(error, OSError) else error
-        print(f'"{name}" could not be written to the SD card and is kept until the next restart: {why}', file=sys.stderr, flush=True)
+        why = error.strerror if isinstance(error, OSError) else os.strerror(errno.ENOSPC)
+        print(f'"{name}" could not be written to the SD card ({why}) and is kept until the next restart.', file=sys.stderr, flush=True)
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{RUN}/{name}")
