@@ -94,8 +94,11 @@ describe("a Pi that was set up by hand", { timeout: 40 * minutes }, () => {
       const answer = await fetch(`http://127.0.0.1:${world.pi.lanPort}/api/server/ping`);
       return answer.status === 200;
     });
-    await immich("POST", "/auth/admin-sign-up", { ...ken, name: "ken" });
-    const token = await signIn(ken);
+    // It answers a ping a little before it can do all else.
+    const token = await until("Its administrator", 120, async () => {
+      await immich("POST", "/auth/admin-sign-up", { ...ken, name: "ken" }).catch(() => undefined);
+      return signIn(ken);
+    });
     await immich("POST", "/admin/users", { ...mio, name: "mio" }, token);
     photos = [];
     const ids: string[] = [];
