@@ -67,10 +67,7 @@ done
 
 # A Docker that is not the kit's, and the Immich in it that somebody set up by hand. No environment is printed, because
 # passwords stand there.
-section docker
 if [ "$sudo" = yes ] && [ ! -e /etc/ouchi-photos/compose/immich/compose.yaml ] && command -v docker >/dev/null; then
-  dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' docker-ce docker.io 2>/dev/null |
-    sed -n 's/ installed$//p'
   section containers
   sudo -n docker ps --all --quiet --no-trunc 2>/dev/null | xargs -r sudo -n docker inspect --format \
     '[{{json .Name}},{{json .State.Running}},{{json .Config.Image}},{{json .Config.Labels}},{{json .Mounts}}]'

@@ -138,8 +138,8 @@ export function parseFacts(output: string): Facts {
       const [device, link] = line.split(" ");
       return { device: device!, link: link! };
     });
-  const routes = json<unknown[]>("route", []);
-  const [route] = json<{ dev: string }[]>("route", []);
+  const routes = json<{ dev: string }[]>("route", []);
+  const [route] = routes;
   const network = json<IpInterface[]>("addresses", []).find((each) => each.ifname === route?.dev);
   // Newer udev also keeps folders there, with names of partitions that are no identity of a disk.
   const links = [...pairs("links"), ...pairs("targets")].filter(({ link }) =>

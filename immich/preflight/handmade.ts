@@ -114,13 +114,15 @@ function judgeImmich(
   const old = numbers(version ?? "");
   const next = tagNumbers(wanted.server, /^v(\d+)\.(\d+)\.(\d+)/);
   if (old && next) judgeVersion(immich, old, next, wanted.upgradeFrom, fail);
-  if (docker.admins.length > 0 && !docker.admins.some((each) => each === wanted.admin)) {
-    if (!wanted.hasExistingAdmin) {
-      fail(
-        "immichAdminEmail",
-        `${immich} has the administrator ${docker.admins.join(", ")}, and the kit wants an account of its own there (${wanted.admin}): set immichAdminEmail to the administrator's address and, by "pulumi config set --secret ouchi-photos:immichAdminPassword", the password, until this "up" is done. ${goesOn}`,
-      );
-    }
+  if (
+    docker.admins.length > 0 &&
+    !docker.admins.includes(wanted.admin) &&
+    !wanted.hasExistingAdmin
+  ) {
+    fail(
+      "immichAdminEmail",
+      `${immich} has the administrator ${docker.admins.join(", ")}, and the kit wants an account of its own there (${wanted.admin}): set immichAdminEmail to the administrator's address and, by "pulumi config set --secret ouchi-photos:immichAdminPassword", the password, until this "up" is done. ${goesOn}`,
+    );
   }
   warnings.push(
     `${immich}${version ? ` (${version})` : ""} is taken over: its database is dumped, its containers (${house.map(({ name }) => name).join(", ")}) are stopped, and the kit's take their place. Nothing of it is removed.`,
