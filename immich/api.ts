@@ -14,6 +14,8 @@ type Options = NonNullable<Parameters<typeof sdk.pingServer>[0]>;
 /** After a first deploy the server's migrations run, on a Pi that has much else to do. */
 const readyTime = 10 * 60_000;
 const pollInterval = 2000;
+/** A Pi that has just started its containers answers some requests with an error before all is well. */
+const retryTime = 60_000;
 /** The engine ends the plugin without a word, so sessions are ended soon after their last use. */
 const sessionIdle = 500;
 
@@ -113,7 +115,7 @@ export class ImmichApi {
     return this.shared.use(async (client) =>
       call({
         baseUrl: `http://127.0.0.1:${this.#port}/api`,
-        fetch: sdk.jsonOnly(forwardedFetch(client, this.#port)),
+        fetch: sdk.jsonOnly(retrying(forwardedFetch(client, this.#port), retryTime)),
         ...(token && { headers: { authorization: `Bearer ${token}` } }),
       }),
     );
@@ -155,6 +157,29 @@ export class ImmichApi {
         .catch(() => undefined);
     }
   }
+}
+
+/**
+ * Asks again, for `time` milliseconds at most, after an error inside the server, such as a database that
+ * took no connection in time: what asked once or twice has the same effect.
+ */
+function retrying(fetch: typeof globalThis.fetch, time: number): typeof globalThis.fetch {
+  return async (input, options) => {
+    const method = options?.method ?? "GET";
+    const { pathname } = new URL(input instanceof Request ? input.url : input);
+    const repeatable =
+      method === "GET" ||
+      method === "PUT" ||
+      pathname === "/api/auth/login" ||
+      pathname === "/api/auth/admin-sign-up";
+    const deadline = Date.now() + time;
+    for (;;) {
+      const answer = await fetch(input, options);
+      const passing = [500, 502, 504].includes(answer.status);
+      if (!passing || !repeatable || Date.now() > deadline) return answer;
+      await new Promise((resolve) => setTimeout(resolve, pollInterval));
+    }
+  };
 }
 
 /** Immich does not know the account with the password. */

@@ -124,7 +124,8 @@ const migrations: [name: string, sql: string][] = [
 const extensions = ["uuid-ossp", "unaccent", "cube", "earthdistance", "pg_trgm", "vector"];
 
 export function openDatabase(options: DatabaseOptions): pg.Pool {
-  const pool = new pg.Pool({ ...options, max: 8, connectionTimeoutMillis: 5000 });
+  // As Immich's own client: ten connections, and half a minute to open one.
+  const pool = new pg.Pool({ ...options, max: 10, connectionTimeoutMillis: 30_000 });
   // A database that goes away ends idle clients; the next query opens a new one.
   pool.on("error", () => undefined);
   return pool;

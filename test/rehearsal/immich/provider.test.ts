@@ -538,6 +538,19 @@ describe("one run", () => {
     await expect(createUser("ken")).rejects.toThrow("is in maintenance mode");
   });
 
+  it("asks again after an error inside a server that has just come up", async () => {
+    await server.state.db.query(`alter table "session" rename to "not_yet"`);
+    let answered = false;
+    const waiting = createAdmin().finally(() => {
+      answered = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(answered).toBe(false);
+    await server.state.db.query(`alter table "not_yet" rename to "session"`);
+    const { id } = await waiting;
+    expect((await rows()).users).toMatchObject([{ id, email: "admin@example.com" }]);
+  });
+
   it("asks the SSH agent where no key is given", async () => {
     const { execFileSync } = await import("node:child_process");
     const agent = execFileSync("ssh-agent", ["-s"], { encoding: "utf8" });
