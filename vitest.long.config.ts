@@ -7,5 +7,7 @@ export default defineConfig({
     fileParallelism: false,
     // As in vitest.config.ts.
     env: { OUCHI_REHEARSAL_HASTE: "0.02" },
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
   },
 });
