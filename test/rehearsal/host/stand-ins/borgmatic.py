@@ -28,6 +28,8 @@ if version < (1, 8):
         sys.exit(f"stand-in: unknown options {set(flat) - known}")
     old = {section: {key: flat[key] for key in keys if key in flat} for section, keys in SECTIONS.items()}
     old["location"]["repositories"] = [each["path"] for each in flat["repositories"]]
+    # Debian 12's prunes only what is named for the host, unless it is told otherwise.
+    old["retention"]["prefix"] = flat["archive_name_format"].split("{")[0]
     old["consistency"] = {"checks": [{"name": each["name"]} for each in flat["checks"]]}
     arguments[at] = "/run/stand-ins/borgmatic.yaml"
     with open(arguments[at], "w") as file:
