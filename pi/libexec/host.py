@@ -22,6 +22,8 @@ SECRETS = ETC + "/secrets"
 STATE = "/var/lib/ouchi-photos"
 RUN = "/run/ouchi-photos"
 APPLIED = STATE + "/applied.json"
+# What the owner was told, on the SD card: a restart does not tell it again. Written only when something was told.
+HEALTH_TOLD = "health-told.json"
 MAIN = "/mnt/hdd1"
 BACKUP = "/mnt/hdd2"
 SENTINEL = ".ouchi-disk"
@@ -182,6 +184,12 @@ def keep_state(name, value):
 def kept_state(name, missing=None):
     found = read_json(f"{RUN}/{name}")
     return read_json(f"{STATE}/{name}", missing) if found is None else found
+
+
+def forget_state(name):
+    for folder in (STATE, RUN):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{name}")
 
 
 def read_text(path):

@@ -108,6 +108,13 @@ def checksum_bytes(text):
     return bytes.fromhex(text[2:]) if text.startswith("\\x") else base64.b64decode(text)
 
 
+def last_version():
+    """The Immich that used the database last, such as "3.2.4"; None when the database does not tell."""
+    if not columns("version_history"):
+        return None
+    return psql('SELECT "version" FROM "version_history" ORDER BY "createdAt" DESC LIMIT 1;') or None
+
+
 COUNTED = ("asset", "user", "album")
 
 
