@@ -53,7 +53,10 @@ const programs = [
 const modules = [
   "alarm.py",
   "archives.py",
+  "backup_status.py",
   "cron_schedule.py",
+  "drill.py",
+  "dumps.py",
   "host.py",
   "photos.py",
   "upgrade.py",

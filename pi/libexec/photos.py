@@ -48,18 +48,18 @@ def password():
     return ["--env", "PGPASSWORD"] if "PGPASSWORD" in os.environ else []
 
 
-def psql(sql, database=DATABASE, options=()):
+def psql(sql, database=DATABASE, options=(), container=DATABASE_CONTAINER):
     """Runs SQL from standard input, without a terminal: with one, Docker mixes errors and line ends into the output."""
     return run(
-        ["docker", "exec", "--interactive", *password(), DATABASE_CONTAINER, "psql", "-X", "--quiet", "--tuples-only", "--no-align",
+        ["docker", "exec", "--interactive", *password(), container, "psql", "-X", "--quiet", "--tuples-only", "--no-align",
          "--username=postgres", f"--dbname={database}", "--set=ON_ERROR_STOP=1", *options],
         stdin=sql,
     ).stdout.strip()  # fmt: skip
 
 
-def rows(select, database=DATABASE):
+def rows(select, database=DATABASE, container=DATABASE_CONTAINER):
     """The rows of one SELECT, as dictionaries."""
-    return json.loads(psql(f"SELECT coalesce(json_agg(found), '[]'::json) FROM ({select}) AS found;", database))
+    return json.loads(psql(f"SELECT coalesce(json_agg(found), '[]'::json) FROM ({select}) AS found;", database, container=container))
 
 
 def name(identifier):
@@ -70,12 +70,13 @@ def literal(text):
     return "'" + text.replace("'", "''") + "'"
 
 
-def columns(table, database=DATABASE):
+def columns(table, database=DATABASE, container=DATABASE_CONTAINER):
     """name → {default, generated}; empty when the table does not exist."""
     found = rows(
         "SELECT column_name, column_default, is_generated, is_nullable FROM information_schema.columns "
         f"WHERE table_schema = 'public' AND table_name = {literal(table)} ORDER BY ordinal_position",
         database,
+        container,
     )
     return {
         each["column_name"]: {
@@ -116,10 +117,17 @@ def last_version():
 
 
 COUNTED = ("asset", "user", "album")
+TITLES = {"asset": "photos", "user": "people", "album": "albums"}
 
 
-def counts(database=DATABASE):
+def words(rows):
+    """Counts as a person reads them."""
+    return ", ".join(f"{rows[table]} {TITLES.get(table, table)}" for table in COUNTED if table in rows) or "no rows"
+
+
+def counts(database=DATABASE, container=DATABASE_CONTAINER):
     """What a backup must not have less of than the last one, and the newest photo's time."""
-    found = {table: int(psql(f"SELECT count(*) FROM {name(table)};", database)) for table in COUNTED if columns(table, database)}
-    newest = psql('SELECT max("createdAt") FROM "asset";', database) if "asset" in found else ""
+    ask = lambda sql: psql(sql, database, container=container)  # noqa: E731
+    found = {table: int(ask(f"SELECT count(*) FROM {name(table)};")) for table in COUNTED if columns(table, database, container)}
+    newest = ask('SELECT max("createdAt") FROM "asset";') if "asset" in found else ""
     return {"rows": found, "newestAsset": newest or None}

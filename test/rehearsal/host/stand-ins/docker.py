@@ -55,6 +55,38 @@ def start_database():
         as_postgres(f"{BINARIES}/createdb", "-h", SOCKET, "-U", "postgres", "immich")
 
 
+DRILL_FORM = [
+    "--detach", "--name", "ouchi_drill", "--network", "none", "--shm-size", "128m", "--memory", "1g",
+    "--mount", "type=bind,source=/mnt/hdd1/kit/drill/postgres,target=/var/lib/postgresql/data", "--env", "POSTGRES_HOST_AUTH_METHOD=trust",
+    "--env", "POSTGRES_DB=immich", "--env", "DB_STORAGE_TYPE=HDD",
+]  # fmt: skip
+DRILL_DATA, DRILL_SOCKET = "/mnt/hdd1/kit/drill/postgres", FOLDER + "/drill"
+
+
+def start_drill(arguments, state):
+    """A second PostgreSQL beside the house's."""
+    if arguments[:-1] != DRILL_FORM or arguments[-1] not in state["images"]:
+        unknown(["run", *arguments])
+    if os.listdir(DRILL_DATA):
+        sys.exit("stand-in: the drill's database is not empty")
+    user = pwd.getpwnam("postgres")
+    os.makedirs(DRILL_SOCKET, exist_ok=True)
+    for folder in (DRILL_SOCKET, DRILL_DATA):
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    # The folders above are root's alone, which is nothing to a container.
+    for folder in ("/mnt/hdd1/kit", "/mnt/hdd1/kit/drill"):
+        os.chmod(folder, 0o711)
+    as_postgres(f"{BINARIES}/initdb", "-D", DRILL_DATA, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+    as_postgres(f"{BINARIES}/pg_ctl", "-D", DRILL_DATA, "-w", "-l", f"{DRILL_SOCKET}/log", "-o", f"-k {DRILL_SOCKET} -c listen_addresses=''", "start")
+    as_postgres(f"{BINARIES}/createdb", "-h", DRILL_SOCKET, "-U", "postgres", "immich")
+    state["running"]["ouchi_drill"] = arguments[-1]
+
+
+def stop_drill(state):
+    if state["running"].pop("ouchi_drill", None):
+        as_postgres(f"{BINARIES}/pg_ctl", "-D", DRILL_DATA, "-w", "-m", "immediate", "stop")
+
+
 def stop_database():
     """As Docker: killed where it does not stop by itself."""
     try:
@@ -163,9 +195,12 @@ def execute(arguments):
         arguments = arguments[1:]
     if arguments[:2] == ["--env", "PGPASSWORD"]:
         arguments = arguments[2:]
-    if arguments[0] != "immich_postgres" or arguments[1] not in ("psql", "pg_dump", "pg_isready"):
+    sockets = {"immich_postgres": SOCKET, "ouchi_drill": DRILL_SOCKET}
+    if arguments[0] not in sockets or arguments[1] not in ("psql", "pg_dump", "pg_isready"):
         unknown(["exec", *arguments])
-    return subprocess.run([f"{BINARIES}/{arguments[1]}", *arguments[2:]], env={**os.environ, "PGHOST": SOCKET}, check=False).returncode
+    # No TCP in this world: the container's own loopback is the socket.
+    words = [word for word in arguments[2:] if word != "--host=127.0.0.1"]
+    return subprocess.run([f"{BINARIES}/{arguments[1]}", *words], env={**os.environ, "PGHOST": sockets[arguments[0]]}, check=False).returncode
 
 
 def main(arguments, state):
@@ -173,10 +208,15 @@ def main(arguments, state):
         case ["compose", *rest]:
             return compose(rest, state)
         case ["exec", *rest]:
-            if "immich_postgres" not in state["running"]:
-                print("Error response from daemon: container immich_postgres is not running", file=sys.stderr)
+            name = next((word for word in rest if word in ("immich_postgres", "ouchi_drill")), None)
+            if name not in state["running"]:
+                print(f"Error response from daemon: container {name} is not running", file=sys.stderr)
                 return 1
             return execute(rest)
+        case ["run", *rest]:
+            start_drill(rest, state)
+        case ["rm", "--force", "ouchi_drill"]:
+            stop_drill(state)
         case ["info", "--format", "{{.DockerRootDir}}"]:
             print(data_root())
         case ["ps", "--all", "--quiet", "--no-trunc"]:

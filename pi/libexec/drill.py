@@ -1,0 +1,147 @@
+"""The drill: the newest archive is restored beside the house, and what comes out is compared with what went in.
+
+Its database goes into a PostgreSQL of its own, of the same image, without a network; some of its photos are extracted. The house
+goes on serving, and nothing of the drill is left.
+"""
+
+import configparser
+import os
+import shutil
+import time
+
+import archives
+import backup_status
+import dumps
+import host
+import photos
+import upgrade
+from host import UserError, run, say
+
+CONTAINER = "ouchi_drill"
+FOLDER = host.MAIN + "/kit/drill"
+FILES = FOLDER + "/files"
+PHOTOS = 50
+EVERY_DAYS = 28
+
+
+class Failed(UserError):
+    """The archive was made; what it gave back was not what went in."""
+
+
+def is_due():
+    good = backup_status.read().get("lastGoodDrill")
+    return good is None or not 0 <= backup_status.age_in_days(good["at"]) < EVERY_DAYS
+
+
+def hold():
+    """With HDD2 mounted and the repository open. A drill that fails is written down, and an error."""
+    started = host.now()
+    try:
+        done = {"result": "good", "at": started, **restore_beside()}
+    except UserError as error:
+        backup_status.write(drill={"result": "failed", "at": started, "message": str(error)})
+        raise Failed(f"The drill failed: {error}") from None
+    backup_status.write(drill=done, lastGoodDrill=done)
+    say(f'the drill is good: {done["archive"]} gave back {photos.words(done["rows"])}; {done["photos"]} photos are as their checksums say')
+
+
+def restore_beside():
+    present = archives.listed()
+    if not present:
+        raise UserError("There is no archive on the backup disk yet.")
+    archive = present[-1]["name"]
+    clear()
+    try:
+        say(f"drill: restoring {archive} beside the house")
+        prove_key_export(archive)
+        dump, manifest = dumps.stage(archive, FILES)
+        if manifest is None:
+            raise UserError(f'The archive "{archive}" does not tell how many rows its dump has.')
+        require_room(dump)
+        start_database()
+        dumps.load(dump, photos.DATABASE, CONTAINER)
+        rows = photos.counts(container=CONTAINER)["rows"]
+        if rows != manifest["rows"]:
+            raise UserError(f'The database of "{archive}" has {photos.words(rows)}, but its dump was made of {photos.words(manifest["rows"])}.')
+        return {"archive": archive, "rows": rows, "photos": compare(archive, some_photos())}
+    finally:
+        clear()
+
+
+def clear():
+    """Also what a drill has left that was cut."""
+    run(["docker", "rm", "--force", CONTAINER], check=False)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def prove_key_export(archive):
+    """Opens the archives by the copy of the key alone, as after a repository's config is lost."""
+    beside = FOLDER + "/repository"
+    host.make_folder(beside, 0o700)
+    for name in os.listdir(archives.REPOSITORY):
+        if name != "config" and not name.startswith("lock"):
+            os.symlink(f"{archives.REPOSITORY}/{name}", f"{beside}/{name}")
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(archives.REPOSITORY + "/config")
+    config.remove_option("repository", "key")
+    with open(beside + "/config", "w") as file:
+        config.write(file)
+    own = {"BORG_BASE_DIR": FOLDER + "/borg"}
+    for words in (["key", "import", beside, archives.KEY_COPY], ["list", "--short", beside]):
+        done = run(["borg", *words], environment={**archives.environment(), **own}, check=False)
+        if done.returncode != 0:
+            raise UserError(f'The copy of the key, "{archives.KEY_COPY}", does not open the archives: {done.stderr.strip()[-600:]}')
+    if archive not in done.stdout.split():
+        raise UserError(f'By the copy of the key, "{archives.KEY_COPY}", the archive "{archive}" is not seen.')
+
+
+def require_room(dump):
+    size, room = os.path.getsize(dump), shutil.disk_usage(host.MAIN).free
+    if room < 3 * size:
+        raise UserError(f"{host.MAIN} has {room >> 20} MiB free, and a drill with a dump of {size >> 20} MiB wants three times as much.")
+
+
+def start_database():
+    data = FOLDER + "/postgres"
+    host.make_folder(data, 0o700)
+    image = upgrade.laid_images()[upgrade.variable("postgres")]
+    run(
+        ["docker", "run", "--detach", "--name", CONTAINER, "--network", "none", "--shm-size", "128m", "--memory", "1g",
+         "--mount", f"type=bind,source={data},target=/var/lib/postgresql/data", "--env", "POSTGRES_HOST_AUTH_METHOD=trust",
+         "--env", f"POSTGRES_DB={photos.DATABASE}", "--env", "DB_STORAGE_TYPE=HDD", image],
+    )  # fmt: skip
+    # Over TCP: at its first start it answers on the socket, stops, and only then begins to serve.
+    asked = ["docker", "exec", CONTAINER, "pg_isready", "--host=127.0.0.1", "--quiet", "--username=postgres", f"--dbname={photos.DATABASE}"]
+    deadline = time.monotonic() + 300
+    while run(asked, check=False).returncode != 0:
+        if time.monotonic() > deadline:
+            log = run(["docker", "logs", "--tail", "15", CONTAINER], check=False)
+            raise UserError(f"A PostgreSQL beside the house did not come up within 300 seconds. Its last lines:\n{log.stdout}{log.stderr}")
+        time.sleep(2)
+
+
+def some_photos():
+    """Originals at random; an external library's are not in the archive, and their checksum is that of their path."""
+    external = 'WHERE NOT "isExternal"' if "isExternal" in photos.columns("asset", container=CONTAINER) else ""
+    return photos.rows(
+        'SELECT asset."originalPath", asset."originalFileName", asset."checksum", "user"."name" AS "owner" FROM "asset" '
+        f'JOIN "user" ON "user"."id" = asset."ownerId" {external} ORDER BY random() LIMIT {PHOTOS}',
+        container=CONTAINER,
+    )
+
+
+def compare(archive, chosen):
+    places = {photos.on_host(each["originalPath"]): each for each in chosen}
+    places.pop(None, None)
+    present = archives.holds(archive, sorted(places))
+    if present:
+        archives.extract(archive, sorted(present), FILES)
+    wrong = []
+    for place, asset in places.items():
+        if place not in present:
+            wrong.append(f'{place} of {asset["owner"]} is not in it')
+        elif photos.sha1(FILES + place) != photos.checksum_bytes(asset["checksum"]):
+            wrong.append(f'{place} of {asset["owner"]} is not what its checksum says')
+    if wrong:
+        raise UserError(f'Of {len(places)} photos of "{archive}", {len(wrong)} did not come back: {"; ".join(wrong)}.')
+    return len(places)

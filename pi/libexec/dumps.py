@@ -1,0 +1,86 @@
+"""Dumps of Immich's database: which one is whole, and how it is loaded."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import archives
+import host
+import photos
+from host import UserError
+
+FOLDER = host.UPLOADS + "/backups"
+# Immich's page lists it by its ending; Immich's own clean-up knows only names that begin otherwise.
+NAME = re.compile(r"kit-immich-db-backup-\d{8}T\d{6}-.*\.sql")
+TRAILER = b"-- PostgreSQL database dump complete"
+SEARCH_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
+# Immich's functions name tables without their schema.
+SEARCH_PATH_PUBLIC = b"SELECT pg_catalog.set_config('search_path', 'public, pg_catalog', true);"
+UNCHANGED = "Nothing was changed."
+
+
+def names_in(folder):
+    """Oldest first."""
+    return sorted(name for name in os.listdir(folder) if NAME.fullmatch(name))
+
+
+def tail_of(path):
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1024))
+        return file.read()
+
+
+def is_whole(path):
+    return TRAILER in tail_of(path)
+
+
+def check(path):
+    """Before a database is touched: a cut dump restores without a complaint, a dump of pg_dumpall destroys."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    name = os.path.basename(path)
+    if b"database cluster dump" in head[:1024]:
+        raise UserError(f'"{name}" was made by pg_dumpall, which cannot be restored in one transaction. {UNCHANGED}')
+    if b"\r\n" in head:
+        raise UserError(f'"{name}" has line ends that a terminal put in, so its data is not what was stored. {UNCHANGED}')
+    if not is_whole(path):
+        raise UserError(f'"{name}" is not whole: its last line, "{TRAILER.decode()}", is missing. {UNCHANGED}')
+
+
+def newest_in(archive):
+    found = sorted(path for path in archives.paths_below(archive, FOLDER) if NAME.fullmatch(os.path.basename(path)))
+    if not found:
+        raise UserError(f'The archive "{archive}" holds no dump of the database. Choose another with --archive. {UNCHANGED}')
+    return found[-1]
+
+
+def stage(archive, folder):
+    """The newest dump of the archive, extracted into an emptied folder and checked, with its manifest if it has one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    host.make_folder(folder, 0o700)
+    path = newest_in(archive)
+    manifest = path + ".manifest.json"
+    present = archives.holds(archive, [path, manifest])
+    archives.extract(archive, sorted(present), folder)
+    check(folder + path)
+    return folder + path, host.read_json(folder + manifest)
+
+
+def load(path, database, container=photos.DATABASE_CONTAINER):
+    """In one transaction: all of it or nothing."""
+    process = subprocess.Popen(
+        ["docker", "exec", "--interactive", container, "psql", "-X", "--quiet", "--username=postgres",
+         f"--dbname={database}", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        with open(path, "rb") as dump, process.stdin as sink:
+            for line in dump:
+                sink.write(SEARCH_PATH_PUBLIC + b"\n" if line.rstrip(b"\n") == SEARCH_PATH else line)
+    except BrokenPipeError:
+        pass
+    stderr = process.stderr.read().decode(errors="replace")
+    if process.wait() != 0:
+        raise UserError(f'The dump "{os.path.basename(path)}" could not be loaded: {stderr.strip()[-600:]}')
