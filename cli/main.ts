@@ -3,11 +3,13 @@ import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UserError } from "../infra/settings/user-error.ts";
 import { adopt } from "./commands/adopt.ts";
+import { type BackupVerb, backup } from "./commands/backup.ts";
 import { destroy } from "./commands/destroy.ts";
 import { installPulumi } from "./commands/install-pulumi.ts";
 import { restore } from "./commands/restore.ts";
 import { type SdCardOptions, sdcard } from "./commands/sdcard.ts";
 import { secrets } from "./commands/secrets.ts";
+import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
 import type { EngineArgs } from "./engine.ts";
 
@@ -61,6 +63,27 @@ program
   .description("print one person's first password and their phones' two headers")
   .argument("<person>", "a name in the family list")
   .action((person: string) => secrets(engineArgs(), person));
+
+program
+  .command("status")
+  .description("how the Pi and its backups are, and what to do where something is wrong")
+  .option("--json", "as the Pi has it, for a program")
+  .action((options: { json?: boolean }) => status(engineArgs(), options));
+
+const backups = program
+  .command("backup")
+  .description("the archives on the backup disk: make one, list them, try one, take new counts");
+for (const [verb, description] of Object.entries({
+  now: "make a backup now, and show how it goes",
+  list: "list the archives, oldest first",
+  drill: "restore the newest one beside the house, and compare",
+  accept: "take the newest counts as right, after photos were deleted on purpose",
+} satisfies Record<BackupVerb, string>)) {
+  backups
+    .command(verb)
+    .description(description)
+    .action(() => backup(engineArgs(), verb as BackupVerb));
+}
 
 program
   .command("restore")

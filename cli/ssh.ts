@@ -40,22 +40,44 @@ export function sshCommand(pi: Settings["pi"], knownHosts: string, words: string
 
 /** Runs a command on the Pi, on the terminal. Returns its exit status. */
 export async function runOnPi(pi: Settings["pi"], words: string[]): Promise<number> {
+  return (await onPi(pi, words, "inherit")).exitCode;
+}
+
+/** Runs a command on the Pi that must end well, and returns what it prints. */
+export async function readOnPi(pi: Settings["pi"], words: string[]): Promise<string> {
+  const { exitCode, stdout } = await onPi(pi, words, "pipe");
+  if (exitCode !== 0) {
+    throw new UserError(`The Pi at ${pi.host} ended the command with status ${exitCode}.`);
+  }
+  return stdout;
+}
+
+async function onPi(
+  pi: Settings["pi"],
+  words: string[],
+  stdout: "inherit" | "pipe",
+): Promise<{ exitCode: number; stdout: string }> {
   const folder = mkdtempSync(join(tmpdir(), "ouchi-"));
   try {
     const knownHosts = join(folder, "known_hosts");
     writeFileSync(knownHosts, `the-pi ${pi.hostKey}\n`);
     const [file, ...rest] = sshCommand(pi, knownHosts, words);
-    const { exitCode, code } = await execa(file!, rest, { stdio: "inherit", reject: false });
-    if (code === "ENOENT") {
+    const ran = await execa(file!, rest, {
+      stdin: "inherit",
+      stdout,
+      stderr: "inherit",
+      reject: false,
+    });
+    if (ran.code === "ENOENT") {
       throw new UserError('There is no "ssh" command on this laptop: install OpenSSH\'s client.');
     }
     // 255 is ssh's own failure; what it printed above says why.
-    if (exitCode === 255) {
+    if (ran.exitCode === 255) {
       throw new UserError(
         `The Pi at ${pi.host} port ${pi.port} could not be entered as ${pi.user}. Check that it is switched on, and pi.host, pi.hostKey and the key. Nothing was changed.`,
       );
     }
-    return exitCode ?? 1;
+    return { exitCode: ran.exitCode ?? 1, stdout: String(ran.stdout ?? "") };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

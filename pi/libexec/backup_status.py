@@ -6,9 +6,15 @@ good one with what it counted, the newest archive, and the last two drills in th
 
 import datetime
 
+import cron_schedule
 import host
+from host import UserError
 
 NAME = "backup-status.json"
+CRON = "/etc/cron.d/ouchi-photos"
+SINCE = host.STATE + "/backup-since"
+# A run may take this long before it is missed.
+GRACE = datetime.timedelta(days=1)
 
 
 def read():
@@ -23,3 +29,25 @@ def age_in_days(stamp):
     """Of a time as `host.now` writes it; negative when it is from the future."""
     then = datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")
     return (datetime.datetime.strptime(host.now(), "%Y-%m-%dT%H:%M:%SZ") - then).total_seconds() / 86400
+
+
+def schedule():
+    for line in (host.read_text(CRON) or "").splitlines():
+        fields = line.split()
+        if len(fields) > 6 and fields[5] == "root":
+            return " ".join(fields[:5])
+    raise UserError(f'"{CRON}" holds no line of the kit; run "pulumi up" again.')
+
+
+def local_time(stamp):
+    """Of the Pi's zone, in which cron's line counts, without one."""
+    return datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).astimezone().replace(tzinfo=None)
+
+
+def overdue():
+    """When the run was due that did not end well within a day, and none has since; None when there is none."""
+    known = read()
+    good = (known.get("lastGood") or {}).get("at") or host.read_text(SINCE)
+    due = cron_schedule.previous(schedule(), datetime.datetime.now() - GRACE)
+    at_work = (known.get("running") or {}).get("bootId") == host.boot_id()
+    return due if good and due and local_time(good) < due and not at_work else None

@@ -1,4 +1,4 @@
-"""When a cron line last came due: what tells a run that was missed while the Pi was off."""
+"""When a cron line last came due, and when it will next."""
 
 import datetime
 
@@ -16,24 +16,44 @@ def field_values(field, low, high):
     return values
 
 
-def previous(schedule, moment):
-    """The last minute at or before `moment` (a naive local time) that the five cron fields name; None within no year."""
-    minute, hour, day, month, weekday = schedule.split()
-    minutes = sorted(field_values(minute, 0, 59), reverse=True)
-    hours = sorted(field_values(hour, 0, 23), reverse=True)
+def days_of(schedule):
+    """Whether a date is one of the days that the last three of the five fields name."""
+    _, _, day, month, weekday = schedule.split()
     days, months = field_values(day, 1, 31), field_values(month, 1, 12)
     # 0 and 7 are both Sunday.
     weekdays = {each % 7 for each in field_values(weekday, 0, 7)}
-    for back in range(0, 367):
-        date = moment.date() - datetime.timedelta(days=back)
+    either = not (day.startswith("*") or weekday.startswith("*"))
+
+    def is_one(date):
         on_day, on_weekday = date.day in days, date.isoweekday() % 7 in weekdays
         # cron(5): when both are restricted, either is enough.
-        chosen = (on_day or on_weekday) if not (day.startswith("*") or weekday.startswith("*")) else (on_day and on_weekday)
-        if date.month not in months or not chosen:
-            continue
-        for each_hour in hours:
-            for each_minute in minutes:
-                found = datetime.datetime.combine(date, datetime.time(each_hour, each_minute))
-                if found <= moment:
-                    return found
+        return date.month in months and ((on_day or on_weekday) if either else (on_day and on_weekday))
+
+    return is_one
+
+
+def times_of(schedule):
+    """The times of day, earliest first."""
+    minute, hour = schedule.split()[:2]
+    return [datetime.time(each_hour, each_minute) for each_hour in sorted(field_values(hour, 0, 23)) for each_minute in sorted(field_values(minute, 0, 59))]
+
+
+def previous(schedule, moment):
+    """The last minute at or before `moment` (a naive local time) that the five cron fields name; None within no year."""
+    return nearest(schedule, moment, -1)
+
+
+def following(schedule, moment):
+    """The first minute after `moment` in the same way."""
+    return nearest(schedule, moment, 1)
+
+
+def nearest(schedule, moment, direction):
+    is_one, times = days_of(schedule), times_of(schedule)[::direction]
+    for distance in range(367):
+        date = moment.date() + datetime.timedelta(days=direction * distance)
+        for time in times if is_one(date) else []:
+            found = datetime.datetime.combine(date, time)
+            if (found > moment) if direction > 0 else (found <= moment):
+                return found
     return None

@@ -69,7 +69,7 @@ def systemctl(arguments, state):
                 found = "active exited" if unit in state["active"] else "failed failed" if unit in state["fails"] else "inactive dead"
                 print("ActiveState={}\nSubState={}\n".format(*found.split()))
             return 0
-        case ["enable", unit]:
+        case ["--no-reload", "enable", unit]:
             state["enabled"].append(unit)
         case ["start", "--no-block", unit]:
             state["active"].append(unit)
