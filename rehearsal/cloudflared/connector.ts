@@ -117,6 +117,8 @@ export class Connector {
         settings: { initialWindowSize: 1 << 20, maxConcurrentStreams: 1000 },
       });
       session.setLocalWindowSize?.(1 << 24);
+      // Without a listener Node answers a ping by itself, and does not count it as a sign of life.
+      session.on("ping", () => undefined);
       session.setTimeout(silenceMs, () => {
         failure ??= "the edge fell silent";
         session.destroy();

@@ -10,7 +10,7 @@ import {
   deserializeHeaders,
   serializeHeaders,
 } from "../../../rehearsal/cloudflared/tunnel-protocol.ts";
-import { House, host, until } from "./house.ts";
+import { account_id, House, host, until } from "./house.ts";
 
 describe("the connector, asked behind Access' back", () => {
   let house: House;
@@ -69,6 +69,20 @@ describe("the connector, asked behind Access' back", () => {
     await house.configure();
     await house.untilConnected();
     expect(house.seen).toEqual([]);
+  });
+
+  test("stays connected while nobody asks: the edge's pings are signs of life", async () => {
+    const ids = async () => {
+      const { connections } = await house.api.zeroTrust.tunnels.cloudflared.get(house.tunnelId, {
+        account_id,
+      });
+      return connections!.map(({ id }) => id).sort();
+    };
+    await house.untilConnected();
+    const before = await ids();
+    await new Promise((resolve) => setTimeout(resolve, 22_000));
+    expect(await ids()).toEqual(before);
+    expect(before).toHaveLength(4);
   });
 
   test("the bundle runs without node_modules, says when it is ready, and ends with a bad token", async () => {
