@@ -1,0 +1,90 @@
+import { UserError } from "../../infra/settings/user-error.ts";
+import type { EngineArgs } from "../engine.ts";
+import { readOnPi } from "../ssh.ts";
+import { readSettings } from "../stack-file.ts";
+
+interface Counted {
+  archive: string;
+  files: number;
+  rows: Record<string, number>;
+}
+/** What `backup status` on the Pi prints; times are UTC, sizes bytes. */
+export interface Status {
+  now: string;
+  health: {
+    at: string;
+    problems: { what: string; safe: string; todo: string; since: string }[];
+  } | null;
+  backups: {
+    running?: { startedAt: string } | null;
+    last?: { result: string; message?: string; startedAt: string; finishedAt: string };
+    lastGood?: Counted & { at: string };
+    drill?: { result: string; at: string; message?: string };
+    lastGoodDrill?: { at: string; archive: string; photos: number };
+  };
+  nextRun: string | null;
+  disks: Record<string, { name: string; mounted: boolean; free?: number; size?: number }>;
+}
+
+/** `ouchi status`: how the Pi and its backups are, in a few lines. Exit status 1 when something is wrong. */
+export async function status(args: EngineArgs, { json }: { json?: boolean }): Promise<void> {
+  const { pi } = readSettings(args.folder, args.stack, args.configFile);
+  const text = await readOnPi(pi, [
+    "sudo",
+    "-n",
+    "/usr/local/libexec/ouchi-photos/backup",
+    "status",
+  ]);
+  let found: Status;
+  try {
+    found = JSON.parse(text) as Status;
+  } catch {
+    throw new UserError(
+      `The Pi at ${pi.host} did not answer with its status. Run "ouchi up" first.`,
+    );
+  }
+  console.log(json ? text.trimEnd() : statusLines(found).join("\n"));
+  if (!found.health || found.health.problems.length > 0) process.exitCode = 1;
+}
+
+/** The status for a person, times in the laptop's zone. */
+export function statusLines({ now, health, backups, nextRun, disks }: Status): string[] {
+  const when = (time: string) => `${localTime(time)} (${age(now, time)})`;
+  const { last, lastGood, lastGoodDrill, running } = backups;
+  return [
+    ...(health === null
+      ? ["Nobody has looked at this Pi since its start: wait two minutes."]
+      : health.problems.length === 0
+        ? ["All is well."]
+        : health.problems.map(
+            ({ what, safe, todo, since }) =>
+              `! ${what}\n  ${safe}\n  ${todo}\n  Since ${when(since)}.`,
+          )),
+    "",
+    `Last good backup   ${lastGood ? `${when(lastGood.at)}: ${photos(lastGood)}` : "none yet"}`,
+    ...(last && last.result !== "good"
+      ? [`Last run           ${last.result}, ${when(last.finishedAt)}`]
+      : []),
+    ...(running ? [`At work            a backup since ${when(running.startedAt)}`] : []),
+    `Next backup        ${nextRun ? localTime(nextRun) : "never: backup.schedule names no day"}`,
+    `Last good drill    ${lastGoodDrill ? `${when(lastGoodDrill.at)}: ${lastGoodDrill.archive}, ${lastGoodDrill.photos} photos compared` : "none yet"}`,
+    ...Object.entries(disks).map(
+      ([role, { name, free, size }]) =>
+        `${(role === "main" ? "Photos' disk" : "Backup disk").padEnd(19)}${name}${size && free !== undefined ? `, ${gigabytes(free)} of ${gigabytes(size)} free` : role === "main" ? ", not mounted" : ", asleep"}`,
+    ),
+  ];
+}
+
+const photos = ({ files, rows }: Counted) =>
+  `${rows.asset ?? 0} photos of ${rows.user ?? 0} people, ${rows.album ?? 0} albums, ${files} files`;
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
+
+function localTime(time: string): string {
+  return new Date(time).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
+}
+
+function age(now: string, time: string): string {
+  const hours = (Date.parse(now) - Date.parse(time)) / 3_600_000;
+  if (hours < 0) return "in the future";
+  return hours < 48 ? `${Math.floor(hours)} h ago` : `${Math.floor(hours / 24)} days ago`;
+}
