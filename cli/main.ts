@@ -6,6 +6,7 @@ import { adopt } from "./commands/adopt.ts";
 import { type BackupVerb, backup } from "./commands/backup.ts";
 import { destroy } from "./commands/destroy.ts";
 import { installPulumi } from "./commands/install-pulumi.ts";
+import { key } from "./commands/key.ts";
 import { restore } from "./commands/restore.ts";
 import { type SdCardOptions, sdcard } from "./commands/sdcard.ts";
 import { secrets } from "./commands/secrets.ts";
@@ -84,6 +85,11 @@ for (const [verb, description] of Object.entries({
     .description(description)
     .action(() => backup(engineArgs(), verb as BackupVerb));
 }
+
+program
+  .command("key")
+  .description("print the recovery sheet: what opens the backups when all else is lost")
+  .action(() => key(engineArgs()));
 
 program
   .command("restore")

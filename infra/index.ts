@@ -61,6 +61,7 @@ async function house() {
     borgPassphrase: secrets.borgPassphrase,
     tunnelToken: edge.tunnel.connectorToken,
     alarm: settings.alarm === undefined ? undefined : pulumi.secret(settings.alarm),
+    ping: settings.ping === undefined ? undefined : pulumi.secret(settings.ping),
   });
   const photos = new PhotoServer(
     "photos",

@@ -214,6 +214,8 @@ export function secretsBundle(secrets: {
   tunnelToken: string;
   /** An address of Apprise's, where the Pi tells its owner of a bad day. */
   alarm?: string | undefined;
+  /** The web address of a dead man's switch, which is told of each backup. */
+  ping?: string | undefined;
 }): Bundle<"secrets"> {
   return bundle(
     "secrets",
@@ -230,6 +232,7 @@ export function secretsBundle(secrets: {
           group: connectorUser,
         },
         ...(secrets.alarm ? [secretFile(`${secretsFolder}/alarm`, `${secrets.alarm}\n`)] : []),
+        ...(secrets.ping ? [secretFile(`${secretsFolder}/ping`, `${secrets.ping}\n`)] : []),
       ],
       packages: secrets.alarm ? ["apprise"] : [],
       // They may not be there yet; the ones that run take up what changed.

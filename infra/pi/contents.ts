@@ -16,6 +16,7 @@ export function contents(settings: Settings, bundles: PlainBundles): Contents {
     immich: [bundles.immich, domain, hostname, machineLearning],
     // Which one is a secret, and this is not.
     alarm: settings.alarm !== undefined,
+    ping: settings.ping !== undefined,
   };
   for (const { name, displayName, email } of family) {
     parts[`person ${name}`] = { displayName, email };

@@ -37,6 +37,8 @@ export interface HomeServerArgs {
   tunnelToken: pulumi.Input<string>;
   /** Secret: an address of Apprise's. @default the Pi tells its bad days to its journal and who signs in */
   alarm?: pulumi.Input<string> | undefined;
+  /** Secret: the web address of a dead man's switch. @default nobody outside is told of a backup */
+  ping?: pulumi.Input<string> | undefined;
 }
 
 /**
@@ -91,9 +93,17 @@ export class HomeServer extends pulumi.ComponentResource {
       "secrets",
       pulumi.secret(
         pulumi
-          .all([args.databasePassword, args.borgPassphrase, args.tunnelToken, args.alarm])
-          .apply(([databasePassword, borgPassphrase, tunnelToken, alarm]) =>
-            bundleInput(secretsBundle({ databasePassword, borgPassphrase, tunnelToken, alarm })),
+          .all([
+            args.databasePassword,
+            args.borgPassphrase,
+            args.tunnelToken,
+            args.alarm,
+            args.ping,
+          ])
+          .apply(([databasePassword, borgPassphrase, tunnelToken, alarm, ping]) =>
+            bundleInput(
+              secretsBundle({ databasePassword, borgPassphrase, tunnelToken, alarm, ping }),
+            ),
           ),
       ),
       // A changed database password is told to the database, which runs in Docker.

@@ -58,6 +58,15 @@ const alarm = text(`give ${alarmForm}`).refine(
   { error: `is not ${alarmForm}` },
 );
 
+/** Never shown either: who knows it can say that all is well. */
+const pingForm =
+  'the address of a check at a dead man\'s switch, such as "https://hc-ping.com/…": pulumi config set --secret ouchi-photos:ping';
+
+const ping = text(`give ${pingForm}`).refine(
+  (value) => value === "[secret]" || /^https?:\/\/[^\s/?#]+\/[!-~]*[^\s/?#]$/i.test(value),
+  { error: `is not ${pingForm}` },
+);
+
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 
 const name = (what: string) =>
@@ -456,6 +465,11 @@ export const settingsSchema = z
      * stack. @default its journal, and who signs in on it
      */
     alarm: alarm.optional(),
+    /**
+     * What is told of each backup, and raises an alarm when it hears of none for eight days: a check of Healthchecks' kind outside
+     * the house; a secret of the stack. @default nobody notices a Pi that is dead
+     */
+    ping: ping.optional(),
     /** Where faces and contents are recognised; on the Pi it wants about 2 GB of memory. @default local */
     machineLearning: machineLearning.default("local"),
     /** How long a sign-in in the browser lasts. @default 730h */

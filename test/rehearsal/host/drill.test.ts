@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type RecoveryKey, recoverySheet } from "../../../cli/commands/key.ts";
 import { DeployedWorld } from "./deployed-world.ts";
 import { type HostWorld, libexec } from "./host-world.ts";
 
@@ -153,6 +154,40 @@ describe("the drill", () => {
     await borg(`borg key import /mnt/hdd2/borg/immich ${copy}`);
     expect(await borg("borg list --short /mnt/hdd2/borg/immich")).toBe(before);
     expect(await world.program("backup", "list")).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("prints a recovery sheet by which somebody with Borg alone, and no kit, gets every photo back", async () => {
+    const asked = await world.program("backup", "key");
+    expect(asked).toMatchObject({ code: 0, stderr: "" });
+    const sheet = recoverySheet(JSON.parse(asked.stdout) as RecoveryKey, new Date());
+    const lines = sheet.split("\n").map((line) => line.trim());
+    // What is typed is read from the paper, in both languages the same.
+    const typed = lines.slice(
+      lines.findIndex((line) => line.startsWith("sudo mount")),
+      lines.findIndex((line) => line.startsWith("borg --bypass-lock extract")) + 1,
+    );
+    expect(typed).toHaveLength(6);
+    expect(sheet.split(typed.join("\n    "))).toHaveLength(3);
+    const passphrase = lines[lines.indexOf("Passphrase / パスフレーズ") + 2]!;
+    const [mount, _, settings, list, folderOf, extract] = typed as [
+      ...[string, string, string, string, string, string],
+    ];
+    // Another computer: nothing of the kit, no cache, no word of this house.
+    const other = (script: string) =>
+      world.shell(
+        `export HOME=/root/another; mkdir -p $HOME; export BORG_PASSPHRASE='${passphrase}'; ${settings}; ${script}`,
+      );
+    const photos = await world.shell(`cd ${folder}; sha1sum * | sort`);
+    await other(mount.replace("sudo ", ""));
+    const archive = (await other(list)).trim().split("\n").at(-1)!.split(" ")[0]!;
+    await other(`${folderOf}; ${extract.replace("ARCHIVE", archive)}`);
+    await world.shell("umount /mnt");
+    expect(await world.shell(`cd /photos${folder}; sha1sum * | sort`)).toBe(photos);
+    expect(
+      await world.shell("tail -n 5 /photos/mnt/hdd1/immich/images/backups/kit-*.sql"),
+    ).toContain("PostgreSQL database dump complete");
+    expect(sheet).toContain(await world.shell("cat /var/lib/ouchi-photos/borg-key"));
+    await world.shell("rm -r /photos /root/another");
   });
 
   it("clears what a drill has left that was cut", async () => {
