@@ -49,6 +49,16 @@ describe("The settings of a home", () => {
     },
   );
 
+  test.each(["hc-ping.com/x", "ftp://canary/x", "https://hc-ping.com", "https://canary/a b"])(
+    "name a dead man's switch that cannot be asked, and never show it: %s",
+    (ping) => {
+      expect(problems({ ping })).toEqual([
+        '  - ping is not the address of a check at a dead man\'s switch, such as "https://hc-ping.com/…": pulumi config set --secret ouchi-photos:ping.',
+      ]);
+      expect(problems({ ping: "https://hc-ping.com/0b5e3a7c" })).toEqual([]);
+    },
+  );
+
   test("are complete with defaults that cost nothing", () => {
     expect(parseSettings(config(home), "prod")).toEqual({
       ...home,
