@@ -78,6 +78,7 @@ for (const [verb, description] of Object.entries({
   now: "make a backup now, and show how it goes",
   list: "list the archives, oldest first",
   drill: "restore the newest one beside the house, and compare",
+  "make-room": "prune a full backup disk by the rules, and say how much is free",
   accept: "take the newest counts as right, after photos were deleted on purpose",
 } satisfies Record<BackupVerb, string>)) {
   backups

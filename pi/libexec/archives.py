@@ -121,6 +121,11 @@ def break_stale_lock():
     say("took away the lock of a run that was cut")
 
 
+def lend_reserve(lent):
+    """Room that Borg leaves, for the day on which the disk is full."""
+    borg("config", REPOSITORY, "additional_free_space", "0" if lent else "2G")
+
+
 def exists():
     return os.path.exists(REPOSITORY + "/config")
 
@@ -165,7 +170,7 @@ def open_repository(create=False):
             raise UserError(f'There are no backups at "{REPOSITORY}" yet. Nothing was changed.')
         host.make_folder(os.path.dirname(REPOSITORY), 0o700)
         borg("init", "--encryption", "repokey-blake2", REPOSITORY)
-        borg("config", REPOSITORY, "additional_free_space", "2G")
+        lend_reserve(False)
         say(f"made an encrypted repository at {REPOSITORY}")
     break_stale_lock()
     found = json.loads(borg("info", "--json", REPOSITORY).stdout)["repository"]["id"]

@@ -63,7 +63,7 @@ def restore_beside():
         rows = photos.counts(container=CONTAINER)["rows"]
         if rows != manifest["rows"]:
             raise UserError(f'The database of "{archive}" has {photos.words(rows)}, but its dump was made of {photos.words(manifest["rows"])}.')
-        return {"archive": archive, "rows": rows, "photos": compare(archive, some_photos())}
+        return {"archive": archive, "rows": rows, "photos": compare(archive, photos.some_originals(PHOTOS, CONTAINER))}
     finally:
         clear()
 
@@ -118,16 +118,6 @@ def start_database():
             log = run(["docker", "logs", "--tail", "15", CONTAINER], check=False)
             raise UserError(f"A PostgreSQL beside the house did not come up within 300 seconds. Its last lines:\n{log.stdout}{log.stderr}")
         time.sleep(2)
-
-
-def some_photos():
-    """Originals at random; an external library's are not in the archive, and their checksum is that of their path."""
-    external = 'WHERE NOT "isExternal"' if "isExternal" in photos.columns("asset", container=CONTAINER) else ""
-    return photos.rows(
-        'SELECT asset."originalPath", asset."originalFileName", asset."checksum", "user"."name" AS "owner" FROM "asset" '
-        f'JOIN "user" ON "user"."id" = asset."ownerId" {external} ORDER BY random() LIMIT {PHOTOS}',
-        container=CONTAINER,
-    )
 
 
 def compare(archive, chosen):

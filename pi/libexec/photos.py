@@ -116,6 +116,19 @@ def last_version():
     return psql('SELECT "version" FROM "version_history" ORDER BY "createdAt" DESC LIMIT 1;') or None
 
 
+def some_originals(limit, container=DATABASE_CONTAINER):
+    """At random, with their owners; an external library's are not ours, and their checksum is that of their path."""
+    known = columns("asset", container=container)
+    if not known:
+        return []
+    own = 'WHERE NOT "isExternal"' if "isExternal" in known else ""
+    return rows(
+        'SELECT asset."originalPath", asset."checksum", "user"."name" AS "owner" FROM "asset" '
+        f'JOIN "user" ON "user"."id" = asset."ownerId" {own} ORDER BY random() LIMIT {limit}',
+        container=container,
+    )
+
+
 COUNTED = ("asset", "user", "album")
 TITLES = {"asset": "photos", "user": "people", "album": "albums"}
 

@@ -1,0 +1,343 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { DeployedWorld } from "./deployed-world.ts";
+import { type HostWorld, libexec } from "./host-world.ts";
+
+interface Status {
+  last: { result: string; message?: string; archive?: string };
+}
+const library = "/mnt/hdd1/immich/images/library/ken/2022/2022-02-03";
+const dumpsFolder = "/mnt/hdd1/immich/images/backups";
+
+/** Each fault by its own means, on real Borg, PostgreSQL and ext4; after each the next run is good, unaided. */
+describe("a backup on a bad day", () => {
+  let house: DeployedWorld;
+  let world: HostWorld;
+  let rows: string;
+
+  beforeAll(async () => {
+    house = await DeployedWorld.start();
+    world = house.world;
+    for (const name of ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
+      await house.addPhoto(name, `the bytes of ${name}`);
+    expect(await backUp()).toMatchObject({ code: 0, stderr: "" });
+    rows = await house.everyRow();
+  });
+  afterAll(async () => {
+    await house?.stop();
+  });
+  beforeEach(() => world.calls());
+
+  const backUp = () => world.run(["systemctl", "start", "ouchi-backup.service"]);
+  const status = () => world.json<Status>("/var/lib/ouchi-photos/backup-status.json");
+  const borg = (script: string) =>
+    world.shell(
+      `mount /mnt/hdd2; trap 'umount /mnt/hdd2' EXIT
+       export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
+       cd /mnt/hdd2/borg
+       ${script}`,
+    );
+  const archives = async () => (await borg("borg list --short immich")).split("\n").filter(Boolean);
+  const dumps = () => world.shell(`ls ${dumpsFolder} | grep 'sql$'`);
+  const serverRuns = async () =>
+    (await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "immich_server"])) ===
+    "true";
+  const troubles = async () => {
+    await world.program("health");
+    const { problems } = JSON.parse(await world.must(["cat", "/run/ouchi-photos/health.json"]));
+    return (problems as { key: string; what: string }[]).map(({ key, what }) => `${key}: ${what}`);
+  };
+  /** Ends a run and all that it has started, as a power cut would, once a process of this kind has lived for a while. */
+  const cutAt = async (kind: string, seconds = 0) => {
+    const running = world.program("backup", "run");
+    await world.shell(
+      `for try in $(seq 1500); do pgrep -f '${kind}' >/dev/null && break; sleep 0.02; done
+       pgrep -f '${kind}' >/dev/null; sleep ${seconds}
+       pkill -KILL -f '[l]ibexec/ouchi-photos/backup'; pkill -KILL -f '[b]in/borg'; pkill -KILL '^pg_dump$' || true`,
+    );
+    expect((await running).code).not.toBe(0);
+    await world.shell("umount /mnt/hdd2 2>/dev/null || true");
+  };
+  const isWhole = async () => {
+    const list = await archives();
+    await borg(`borg break-lock immich; borg check --verify-data immich
+       borg extract --dry-run immich::${list.at(-1)}`);
+    return list;
+  };
+  const nextIsGood = async () => {
+    expect(await backUp()).toMatchObject({ code: 0, stderr: "" });
+    expect(status().last.result).toBe("good");
+    expect(await serverRuns()).toBe(true);
+    expect(await troubles()).toEqual([]);
+  };
+
+  it.each([0, 0.5, 1.5])(
+    "cut %s s into borg create: the older archives are whole, and the next run is good (row 1)",
+    async (seconds) => {
+      const before = await archives();
+      await world.shell(`head -c 150000000 /dev/urandom > ${library}/large.mov`);
+      await cutAt("[b]in/borg .*create", seconds);
+      expect((await isWhole()).slice(0, before.length)).toEqual(before);
+      await nextIsGood();
+      await world.shell(`rm ${library}/large.mov`);
+    },
+  );
+
+  it("cut in the dump: it never becomes one, the earlier ones stay, and the next run clears it away (row 2)", async () => {
+    const before = await dumps();
+    // pg_dump waits for a table that another session holds.
+    const holder = house
+      .sql(`begin; lock table "activity" in access exclusive mode; select pg_sleep(60);`)
+      .catch(() => undefined);
+    await cutAt("[p]g_dump", 0.5);
+    await house.sql(
+      `select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid();`,
+    );
+    await holder;
+    expect(await world.shell(`ls ${dumpsFolder}`)).toContain(".partial");
+    expect(await dumps()).toBe(before);
+    for (const name of (await dumps()).split("\n"))
+      expect(await world.shell(`tail -n 5 ${dumpsFolder}/${name}`)).toContain("dump complete");
+    await nextIsGood();
+    expect(await world.shell(`ls ${dumpsFolder}`)).not.toContain(".partial");
+  });
+
+  it.each(["prune", "compact", "check"])(
+    "cut in borg %s: all is whole, the newest archive opens, and the next run is good (row 3)",
+    async (action) => {
+      await cutAt(`[b]in/borg .*${action}`, 0.4);
+      await isWhole();
+      await nextIsGood();
+    },
+  );
+
+  it("a lock whose process number is in use again: taken away, since no borg is at work (row 4)", async () => {
+    const id = await world.shell(
+      "python3 -c 'import uuid, socket; print(f\"{socket.getfqdn()}@{uuid.getnode()}\")'",
+    );
+    await borg(`mkdir immich/lock.exclusive; touch 'immich/lock.exclusive/${id}.1-0'`);
+    const done = await backUp();
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    expect(done.stdout).toContain("took away the lock of a run that was cut");
+  });
+
+  it("a lock that a borg at work holds: refused with its name, and nothing is touched (row 4)", async () => {
+    const before = await archives();
+    await world.shell(
+      `mount /mnt/hdd2; export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
+       setsid borg with-lock /mnt/hdd2/borg/immich sleep 60 >/dev/null 2>&1 </dev/null &
+       until ls /mnt/hdd2/borg/immich/lock.exclusive/* >/dev/null 2>&1; do sleep 0.1; done`,
+    );
+    const holder = await world.shell("ls /mnt/hdd2/borg/immich/lock.exclusive");
+    const done = await world.program("backup", "run");
+    expect(done.code).toBe(1);
+    expect(done.stderr).toContain(`are locked by "${holder}", and borg is running (process `);
+    expect(await serverRuns()).toBe(true);
+    expect((await world.calls()).map((call) => call.join(" "))).not.toContain(
+      "docker stop --time 60 immich_server",
+    );
+    await world.shell(
+      "pkill -KILL -f '[b]in/borg'; pkill sleep; sleep 0.5; umount /mnt/hdd2 || true",
+    );
+    expect(await archives()).toEqual(before);
+    await nextIsGood();
+  });
+
+  it("two at once, and one in the middle of a deploy: each waits for its turn (row 5)", async () => {
+    const before = await archives();
+    const deploy = world.run(["flock", "/run/ouchi-photos/lock", "sleep", "4"]);
+    const [one, two] = await Promise.all([
+      world.program("backup", "run"),
+      world.program("backup", "run"),
+    ]);
+    expect((await deploy).code).toBe(0);
+    expect(one).toMatchObject({ code: 0, stderr: "" });
+    expect(two).toMatchObject({ code: 0, stderr: "" });
+    const stops = (await world.calls()).filter((call) => call.join(" ").startsWith("docker st"));
+    // Stopped and started, stopped and started: never twice in a row.
+    expect(stops.map(([, verb]) => verb)).toEqual(["stop", "start", "stop", "start"]);
+    expect((await archives()).length).toBeGreaterThanOrEqual(before.length);
+    expect(await serverRuns()).toBe(true);
+  });
+
+  it("without HDD2: fails and is told, writes nothing in its place, and Immich is not touched (row 6)", async () => {
+    await world.shell(
+      "cp /etc/fstab /run/fstab; sed 's/^UUID=[^ ]* \\/mnt\\/hdd2/UUID=11111111-2222-4333-8444-555555555555 \\/mnt\\/hdd2/' /run/fstab > /etc/fstab",
+    );
+    const done = await backUp();
+    await world.shell("cp /run/fstab /etc/fstab");
+    expect(done.code).not.toBe(0);
+    expect(await world.shell("ls -A /mnt/hdd2")).toBe("");
+    const calls = (await world.calls()).map((call) => call.join(" "));
+    expect(calls).not.toContain("docker stop --time 60 immich_server");
+    expect(await serverRuns()).toBe(true);
+    expect(await troubles()).toEqual([
+      expect.stringMatching(
+        /^backup-failed: .*The backup disk \(.*UUID ".*"\) could not be mounted/,
+      ),
+    ]);
+    await nextIsGood();
+  });
+
+  it("an emptied library, and an emptied database: kept as an archive, nothing pruned, told with both counts (row 17)", async () => {
+    const before = await archives();
+    await world.shell(`mv ${library} /mnt/hdd1/aside; mkdir ${library}`);
+    expect((await backUp()).code).not.toBe(0);
+    await world.shell(`rmdir ${library}; mv /mnt/hdd1/aside ${library}`);
+    expect(status().last.result).toBe("frozen");
+    expect(status().last.message).toMatch(/the library has 0 files, 3 at the last good run/);
+    await house.sql(
+      `create table kept as select * from "asset"; create table kept_in as select * from "album_asset"; create table kept_exif as select "assetId", "make" from "asset_exif"; delete from "asset";`,
+    );
+    expect((await backUp()).code).not.toBe(0);
+    await house.sql(
+      `insert into "asset" select * from kept; insert into "album_asset" select * from kept_in; insert into "asset_exif" ("assetId", "make") select * from kept_exif; drop table kept, kept_in, kept_exif;`,
+    );
+    expect(status().last.message).toMatch(/"asset" has 0 rows, 3 at the last good run/);
+    expect(await troubles()).toEqual([
+      expect.stringMatching(/^backup-frozen: .*"asset" has 0 rows/),
+    ]);
+    expect(await archives()).toEqual([...before, expect.any(String), expect.any(String)]);
+    expect(await house.everyRow()).toBe(rows);
+    await nextIsGood();
+  });
+
+  it("a library that something has encrypted: seen before the next prune, and every archive of before is kept (row 18)", async () => {
+    await world.shell(`cp -a ${library} /mnt/hdd1/aside
+       for each in ${library}/*; do openssl enc -aes-256-cbc -pass pass:x -pbkdf2 -in "$each" -out "$each.x"; mv "$each.x" "$each"; done`);
+    const before = await archives();
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.result).toBe("frozen");
+    expect(status().last.message).toMatch(
+      /^Photos are no longer what Immich recorded of them \(3 of 100 that were looked at\): .*IMG_\d\.jpg of ken.*nothing was pruned/,
+    );
+    expect(await archives()).toEqual([...before, expect.any(String)]);
+    // By the words of the message.
+    await world.shell(`rm ${library}/*`);
+    for (const name of ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
+      expect(
+        await world.program("restore", "--photo", name, "--archive", before.at(-1)!),
+      ).toMatchObject({ code: 0, stderr: "" });
+    expect(await world.shell(`cd ${library}; cat *`)).toBe(
+      await world.shell("cd /mnt/hdd1/aside; cat *"),
+    );
+    await world.shell("rm -r /mnt/hdd1/aside");
+    await nextIsGood();
+  });
+
+  it("a damaged page of the database: the run fails and is told, and the newest good dump brings every row back (row 26)", async () => {
+    const newest = (await dumps()).split("\n").at(-1)!;
+    const before = await archives();
+    const [table, size] = (
+      await house.sql(
+        `checkpoint; select pg_relation_filepath('"asset"') || '|' || current_setting('block_size')`,
+      )
+    ).split("|");
+    await world.must(["docker", "stop", "--time", "60", "immich_postgres"]);
+    await world.shell(
+      `printf 'damaged' | dd of=/mnt/hdd1/immich/postgres/${table} bs=1 seek=$((${size} - 100)) conv=notrunc status=none`,
+    );
+    await world.must(["docker", "start", "immich_postgres"]);
+    const failed = await backUp();
+    expect(failed.code).not.toBe(0);
+    expect(status().last).toMatchObject({ result: "failed" });
+    expect(status().last.message).toMatch(/invalid page in block 0 of relation/);
+    expect(await archives()).toEqual(before);
+    expect(await serverRuns()).toBe(true);
+    expect(await troubles()).toEqual([expect.stringMatching(/^backup-failed: .*invalid page/)]);
+    expect(await world.program("restore", "--database", newest)).toMatchObject({ code: 0 });
+    expect(await house.everyRow()).toBe(rows);
+    await world.shell("rm -r /mnt/hdd1/immich/postgres.before-restore-*");
+    await nextIsGood();
+  });
+
+  it("a flipped bit in the repository: found by the run's own check, and mended by the words of docs/restore.md (row 23)", async () => {
+    await borg(
+      `python3 - <<'END'
+import glob, os
+path = max(glob.glob("immich/data/0/*"), key=os.path.getsize)
+with open(path, "r+b") as file:
+    file.seek(os.path.getsize(path) // 2)
+    byte = file.read(1)
+    file.seek(-1, 1)
+    file.write(bytes([byte[0] ^ 1]))
+END`,
+    );
+    // Borgmatic looks once a week by itself; a week later.
+    await world.shell("rm -rf /mnt/hdd1/kit/borgmatic /root/.borgmatic");
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.message).toMatch(/borgmatic's "check" found a fault/);
+    expect((await troubles()).join()).toMatch(/backup-failed: .*"check" found a fault/);
+    expect(await serverRuns()).toBe(true);
+    await world.shell("cp /etc/ouchi-photos/secrets/borg-passphrase /run/passphrase");
+    const mended = await borg(
+      "export BORG_CHECK_I_KNOW_WHAT_I_AM_DOING=YES; borg check --repair immich 2>&1 || true",
+    );
+    expect(mended).toMatch(/finished|complete|repair/i);
+    const second = await backUp();
+    expect(second.code, second.stderr).toBe(0);
+    await borg(
+      "export BORG_CHECK_I_KNOW_WHAT_I_AM_DOING=YES; borg check --repair immich 2>&1; borg check --verify-data immich",
+    );
+    await nextIsGood();
+  });
+
+  it("a full backup disk: fails, the archives stay whole, and one command makes room (row 19)", async () => {
+    await borg(
+      `head -c 900000000 /dev/urandom > /mnt/hdd1/old.mov
+       borg create --timestamp 2020-01-04T00:00:00 immich::immich-20200104T000000 /mnt/hdd1/old.mov; rm /mnt/hdd1/old.mov`,
+    );
+    const before = await archives();
+    await world.shell(
+      `sed -i 's/^keep_weekly: .*/keep_weekly: 8/; s/^keep_monthly: .*/keep_monthly: 12/; s/^keep_yearly: .*/keep_yearly: 9/' /etc/ouchi-photos/borgmatic.yaml`,
+    );
+    // Room enough to begin, by the least that a run asks for, and not for what comes.
+    await world.shell(
+      `head -c 1300000000 /dev/urandom > ${library}/film.mov
+       mount /mnt/hdd2; fallocate -l $(($(df -B1 --output=avail /mnt/hdd2 | tail -n 1) - 3250000000)) /mnt/hdd2/filler; umount /mnt/hdd2`,
+    );
+    const failed = await backUp();
+    expect(failed.code).not.toBe(0);
+    expect(status().last.message).toMatch(/Insufficient free space|No space left/i);
+    expect(await isWhole()).toEqual(before);
+    expect(await serverRuns()).toBe(true);
+    await world.shell(
+      `sed -i 's/^keep_weekly: .*/keep_weekly: 1/; s/^keep_\\(month\\|year\\)ly: .*/keep_\\1ly: 0/' /etc/ouchi-photos/borgmatic.yaml`,
+    );
+    const room = await world.program("backup", "make-room");
+    expect(room).toMatchObject({ code: 0, stderr: "" });
+    expect(Number(/(\d+) MiB were freed/.exec(room.stdout)![1])).toBeGreaterThan(800);
+    expect(await borg("borg config immich additional_free_space")).toBe("2G");
+    expect(await archives()).toEqual([before.at(-1)]);
+    await world.shell("mount /mnt/hdd2; rm /mnt/hdd2/filler; umount /mnt/hdd2");
+    await nextIsGood();
+    await world.shell(`rm ${library}/film.mov`);
+  });
+
+  it("a run that was missed while the Pi was off: made up for after the boot, and told until it is (row 50)", async () => {
+    const file = "/var/lib/ouchi-photos/backup-status.json";
+    const good = status();
+    const long = { startedAt: "2026-01-03T01:00:00Z", finishedAt: "2026-01-03T01:05:00Z" };
+    world.write(
+      file,
+      JSON.stringify({
+        ...good,
+        last: { ...good.last, ...long },
+        lastGood: { ...(good as unknown as { lastGood: object }).lastGood, at: long.finishedAt },
+      }),
+    );
+    expect(await troubles()).toEqual([
+      expect.stringMatching(
+        /^backup-overdue: The backup that was due at 20\d\d-\d\d-\d\d 01:00 was not made; the last good one is of 2026-01-03/,
+      ),
+    ]);
+    const caught = await world.program("backup", "catch-up");
+    expect(caught.stdout).toMatch(/the run due at .* was missed; starting it/);
+    expect(await world.calls()).toContainEqual([
+      ...["systemctl", "start", "--no-block", "ouchi-backup.service"],
+    ]);
+    await nextIsGood();
+    expect((await world.must([`${libexec}/backup`, "catch-up"])).trim()).toMatch(
+      /^no run was missed; the last one due was at /,
+    );
+  });
+});
