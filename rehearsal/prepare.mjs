@@ -23,6 +23,7 @@ const debianPackages = {
   "openssh-server": "a real SSH server for the tests",
   openssl: "certificates of the pretend edge",
   postgresql: "a real database for the tests of the pretend Immich",
+  procps: "processes that a test ends, by their names",
   "qemu-system-x86": "the virtual Pi",
   "qemu-utils": "its disks, seen from outside",
   "redis-server": "a real queue for the tests of the pretend Immich",
