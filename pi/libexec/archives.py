@@ -77,8 +77,14 @@ def awake():
     try:
         host.require_disk("backup")
         yield
-    finally:
-        put_to_sleep()
+    except BaseException:
+        try:
+            put_to_sleep()
+        except UserError as error:
+            # What went wrong first is what the owner has to know.
+            say(f"<4>{error}")
+        raise
+    put_to_sleep()
 
 
 def put_to_sleep():
@@ -196,10 +202,10 @@ ORIGINALS = ("library", "upload", "profile")
 
 
 def photo_count(archive):
-    """The files of the originals' folders."""
+    """The files of the originals' folders, without Immich's own markers."""
     folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ORIGINALS]
-    types = borg("list", "--format", "{type}{NL}", f"{REPOSITORY}::{archive}", *folders).stdout.split()
-    return types.count("-")
+    listed_items = borg("list", "--format", "{type}{path}{NUL}", f"{REPOSITORY}::{archive}", *folders).stdout.split("\0")
+    return len([each for each in listed_items if each.startswith("-") and not each.endswith("/.immich")])
 
 
 def literal_path(path):
