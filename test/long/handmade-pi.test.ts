@@ -14,7 +14,7 @@ const mio = { email: "mio@yamada.test", password: "canaryOfMio2" };
 const older = "3.1.0";
 
 /** One world, each test goes on from the one before. */
-describe("a Pi that was set up by hand", { timeout: 40 * minutes }, () => {
+describe("a Pi that was set up by hand", { timeout: 90 * minutes }, () => {
   let world: World;
   let uuids: { main: string; backup: string };
   let photos: Photo[];
@@ -118,7 +118,7 @@ describe("a Pi that was set up by hand", { timeout: 40 * minutes }, () => {
       starts: await world.containerStarts(),
     };
     expect(before.files).toHaveLength(photos.length);
-  }, 40 * minutes);
+  }, 90 * minutes);
   afterAll(() => world?.close(), 2 * minutes);
 
   const refused = async (reasons: RegExp[]) => {

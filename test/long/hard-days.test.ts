@@ -14,7 +14,7 @@ import { World } from "../../rehearsal/world.ts";
 const minutes = 60_000;
 const repository = join(import.meta.dirname, "../..");
 
-describe("a hard day", { timeout: 20 * minutes }, () => {
+describe("a hard day", { timeout: 60 * minutes }, () => {
   let world: World;
   let snapshot: string;
   let state: string;
@@ -34,7 +34,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
     expect(await backUp()).toBe(0);
     state = await readFile(world.engine.stateFile, "utf8");
     snapshot = await world.pi.saveSnapshot("hard-days");
-  }, 30 * minutes);
+  }, 90 * minutes);
   afterAll(() => world?.close());
 
   let first = true;
@@ -58,7 +58,7 @@ describe("a hard day", { timeout: 20 * minutes }, () => {
   };
   /** Answers its status, as cron's line would see it. */
   const backUp = async () =>
-    (await world.asRoot(["systemctl", "start", "ouchi-backup.service"], 15 * minutes)).code;
+    (await world.asRoot(["systemctl", "start", "ouchi-backup.service"], 40 * minutes)).code;
   const lastBackup = async () =>
     JSON.parse(
       await root(
