@@ -20,6 +20,8 @@ from host import UserError, run, say
 CONTAINER = "ouchi_drill"
 FOLDER = host.MAIN + "/kit/drill"
 FILES = FOLDER + "/files"
+# In the container, as compose.yaml has it.
+PASSWORD = "/run/secrets/database-password"
 PHOTOS = 50
 EVERY_DAYS = 28
 
@@ -107,16 +109,17 @@ def start_database():
     image = upgrade.laid_images()[upgrade.variable("postgres")]
     run(
         ["docker", "run", "--detach", "--name", CONTAINER, "--network", "none", "--shm-size", "128m", "--memory", "1g",
-         "--mount", f"type=bind,source={data},target=/var/lib/postgresql/data", "--env", "POSTGRES_HOST_AUTH_METHOD=trust",
-         "--env", f"POSTGRES_DB={photos.DATABASE}", "--env", "DB_STORAGE_TYPE=HDD", image],
+         "--mount", f"type=bind,source={data},target=/var/lib/postgresql/data",
+         "--mount", f"type=bind,source={host.SECRETS}/database-password,target={PASSWORD},readonly",
+         "--env", f"POSTGRES_PASSWORD_FILE={PASSWORD}", "--env", f"POSTGRES_DB={photos.DATABASE}", "--env", "DB_STORAGE_TYPE=HDD", image],
     )  # fmt: skip
     # Over TCP: at its first start it answers on the socket, stops, and only then begins to serve.
     asked = ["docker", "exec", CONTAINER, "pg_isready", "--host=127.0.0.1", "--quiet", "--username=postgres", f"--dbname={photos.DATABASE}"]
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while run(asked, check=False).returncode != 0:
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or not photos.is_running(CONTAINER):
             log = run(["docker", "logs", "--tail", "15", CONTAINER], check=False)
-            raise UserError(f"A PostgreSQL beside the house did not come up within 300 seconds. Its last lines:\n{log.stdout}{log.stderr}")
+            raise UserError(f"A PostgreSQL beside the house did not come up. Its last lines:\n{log.stdout}{log.stderr}")
         time.sleep(2)
 
 

@@ -57,8 +57,9 @@ def start_database():
 
 DRILL_FORM = [
     "--detach", "--name", "ouchi_drill", "--network", "none", "--shm-size", "128m", "--memory", "1g",
-    "--mount", "type=bind,source=/mnt/hdd1/kit/drill/postgres,target=/var/lib/postgresql/data", "--env", "POSTGRES_HOST_AUTH_METHOD=trust",
-    "--env", "POSTGRES_DB=immich", "--env", "DB_STORAGE_TYPE=HDD",
+    "--mount", "type=bind,source=/mnt/hdd1/kit/drill/postgres,target=/var/lib/postgresql/data",
+    "--mount", "type=bind,source=/etc/ouchi-photos/secrets/database-password,target=/run/secrets/database-password,readonly",
+    "--env", "POSTGRES_PASSWORD_FILE=/run/secrets/database-password", "--env", "POSTGRES_DB=immich", "--env", "DB_STORAGE_TYPE=HDD",
 ]  # fmt: skip
 DRILL_DATA, DRILL_SOCKET = "/mnt/hdd1/kit/drill/postgres", FOLDER + "/drill"
 
