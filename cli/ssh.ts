@@ -38,6 +38,11 @@ export function sshCommand(pi: Settings["pi"], knownHosts: string, words: string
   ];
 }
 
+/** The command line of one of the kit's programs on the Pi. */
+export function piProgram(name: "backup" | "restore", ...words: string[]): string[] {
+  return ["sudo", "-n", `/usr/local/libexec/ouchi-photos/${name}`, ...words];
+}
+
 /** Runs a command on the Pi, on the terminal. Returns its exit status. */
 export async function runOnPi(pi: Settings["pi"], words: string[]): Promise<number> {
   return (await onPi(pi, words, "inherit")).exitCode;

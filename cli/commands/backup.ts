@@ -1,5 +1,5 @@
 import type { EngineArgs } from "../engine.ts";
-import { runOnPi } from "../ssh.ts";
+import { piProgram, runOnPi } from "../ssh.ts";
 import { readSettings } from "../stack-file.ts";
 
 export type BackupVerb = "now" | "list" | "drill" | "accept" | "make-room";
@@ -7,10 +7,5 @@ export type BackupVerb = "now" | "list" | "drill" | "accept" | "make-room";
 /** `ouchi backup <verb>`: the Pi's own backup program, with its words as they come. */
 export async function backup(args: EngineArgs, verb: BackupVerb): Promise<void> {
   const { pi } = readSettings(args.folder, args.stack, args.configFile);
-  process.exitCode = await runOnPi(pi, [
-    "sudo",
-    "-n",
-    "/usr/local/libexec/ouchi-photos/backup",
-    verb,
-  ]);
+  process.exitCode = await runOnPi(pi, piProgram("backup", verb));
 }

@@ -1,5 +1,5 @@
 import type { EngineArgs } from "../engine.ts";
-import { readOnPi } from "../ssh.ts";
+import { piProgram, readOnPi } from "../ssh.ts";
 import { readSettings } from "../stack-file.ts";
 
 /** What `backup key` on the Pi prints. */
@@ -16,7 +16,7 @@ export interface RecoveryKey {
 /** `ouchi key`: the recovery sheet, for paper and a place outside the house. */
 export async function key(args: EngineArgs): Promise<void> {
   const { pi } = readSettings(args.folder, args.stack, args.configFile);
-  const found = await readOnPi(pi, ["sudo", "-n", "/usr/local/libexec/ouchi-photos/backup", "key"]);
+  const found = await readOnPi(pi, piProgram("backup", "key"));
   console.log(recoverySheet(JSON.parse(found) as RecoveryKey, new Date()));
 }
 

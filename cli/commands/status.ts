@@ -1,6 +1,6 @@
 import { UserError } from "../../infra/settings/user-error.ts";
 import type { EngineArgs } from "../engine.ts";
-import { readOnPi } from "../ssh.ts";
+import { piProgram, readOnPi } from "../ssh.ts";
 import { readSettings } from "../stack-file.ts";
 
 interface Counted {
@@ -29,12 +29,7 @@ export interface Status {
 /** `ouchi status`: how the Pi and its backups are, in a few lines. Exit status 1 when something is wrong. */
 export async function status(args: EngineArgs, { json }: { json?: boolean }): Promise<void> {
   const { pi } = readSettings(args.folder, args.stack, args.configFile);
-  const text = await readOnPi(pi, [
-    "sudo",
-    "-n",
-    "/usr/local/libexec/ouchi-photos/backup",
-    "status",
-  ]);
+  const text = await readOnPi(pi, piProgram("backup", "status"));
   let found: Status;
   try {
     found = JSON.parse(text) as Status;

@@ -48,23 +48,22 @@ const machineLearning = z.union(
   },
 );
 
-/** Never shown in an error: who knows a topic reads along. */
-const alarmForm =
-  'an address of Apprise\'s such as "ntfys://a-topic-of-yours": pulumi config set --secret ouchi-photos:alarm';
+/** Never shown in an error: who knows it reads along, or speaks for the Pi. */
+const secretAddress = (pattern: RegExp, form: string) =>
+  text(`give ${form}`).refine(
+    // `ouchi` reads the stack file without its passphrase: to it every secret is "[secret]".
+    (value) => value === "[secret]" || pattern.test(value),
+    { error: `is not ${form}` },
+  );
 
-const alarm = text(`give ${alarmForm}`).refine(
-  // `ouchi` reads the stack file without its passphrase: to it every secret is "[secret]".
-  (value) => value === "[secret]" || /^[a-z][a-z0-9+.-]*:\/\/[^\s/][!-~]*$/i.test(value),
-  { error: `is not ${alarmForm}` },
+const alarm = secretAddress(
+  /^[a-z][a-z0-9+.-]*:\/\/[^\s/][!-~]*$/i,
+  'an address of Apprise\'s such as "ntfys://a-topic-of-yours": pulumi config set --secret ouchi-photos:alarm',
 );
 
-/** Never shown either: who knows it can say that all is well. */
-const pingForm =
-  'the address of a check at a dead man\'s switch, such as "https://hc-ping.com/…": pulumi config set --secret ouchi-photos:ping';
-
-const ping = text(`give ${pingForm}`).refine(
-  (value) => value === "[secret]" || /^https?:\/\/[^\s/?#]+\/[!-~]*[^\s/?#]$/i.test(value),
-  { error: `is not ${pingForm}` },
+const ping = secretAddress(
+  /^https?:\/\/[^\s/?#]+\/[!-~]*[^\s/?#]$/i,
+  'the address of a check at a dead man\'s switch, such as "https://hc-ping.com/…": pulumi config set --secret ouchi-photos:ping',
 );
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";

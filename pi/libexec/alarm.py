@@ -34,7 +34,7 @@ def ping(signal, text="", pause=10):
     address = host.read_text(PING)
     if not address:
         return
-    # Not at each look of `health`, which does not ping.
+    # As in `photos`: not at each look of `health`.
     import urllib.request
 
     url = address.rstrip("/") + {"start": "/start", "success": "", "fail": "/fail"}[signal]

@@ -197,6 +197,19 @@ def listed():
     return [{"name": each["name"], "time": each["time"]} for each in found]
 
 
+def show():
+    for each in listed():
+        say(f'{each["name"]}  {each["time"]}')
+
+
+def names():
+    """Oldest first; at least one."""
+    found = [each["name"] for each in listed()]
+    if not found:
+        raise UserError("There is no archive on the backup disk yet. Nothing was changed.")
+    return found
+
+
 # What people gave: neither dumps, which come and go, nor what Immich makes from photos.
 ORIGINALS = ("library", "upload", "profile")
 

@@ -25,12 +25,6 @@ def write(**changes):
     host.keep_state(NAME, {**read(), **changes})
 
 
-def age_in_days(stamp):
-    """Of a time as `host.now` writes it; negative when it is from the future."""
-    then = datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")
-    return (datetime.datetime.strptime(host.now(), "%Y-%m-%dT%H:%M:%SZ") - then).total_seconds() / 86400
-
-
 def schedule():
     for line in (host.read_text(CRON) or "").splitlines():
         fields = line.split()

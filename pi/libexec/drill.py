@@ -32,7 +32,7 @@ class Failed(UserError):
 
 def is_due():
     good = backup_status.read().get("lastGoodDrill")
-    return good is None or not 0 <= backup_status.age_in_days(good["at"]) < EVERY_DAYS
+    return good is None or not 0 <= host.age_in_days(good["at"]) < EVERY_DAYS
 
 
 def hold():
@@ -48,10 +48,7 @@ def hold():
 
 
 def restore_beside():
-    present = archives.listed()
-    if not present:
-        raise UserError("There is no archive on the backup disk yet.")
-    archive = present[-1]["name"]
+    archive = archives.names()[-1]
     clear()
     try:
         say(f"drill: restoring {archive} beside the house")
@@ -59,7 +56,7 @@ def restore_beside():
         dump, manifest = dumps.stage(archive, FILES)
         if manifest is None:
             raise UserError(f'The archive "{archive}" does not tell how many rows its dump has.')
-        require_room(dump)
+        dumps.require_room(dump, "a drill with")
         start_database()
         dumps.load(dump, photos.DATABASE, CONTAINER)
         rows = photos.counts(container=CONTAINER)["rows"]
@@ -95,12 +92,6 @@ def prove_key_export(archive):
             raise UserError(f'The copy of the key, "{archives.KEY_COPY}", does not open the archives: {done.stderr.strip()[-600:]}')
     if archive not in done.stdout.split():
         raise UserError(f'By the copy of the key, "{archives.KEY_COPY}", the archive "{archive}" is not seen.')
-
-
-def require_room(dump):
-    size, room = os.path.getsize(dump), shutil.disk_usage(host.MAIN).free
-    if room < 3 * size:
-        raise UserError(f"{host.MAIN} has {room >> 20} MiB free, and a drill with a dump of {size >> 20} MiB wants three times as much.")
 
 
 def start_database():

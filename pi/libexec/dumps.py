@@ -49,6 +49,13 @@ def check(path):
         raise UserError(f'"{name}" is not whole: its last line, "{TRAILER.decode()}", is missing. {UNCHANGED}')
 
 
+def require_room(path, use, rest=""):
+    """Three times a dump is what its database wants on HDD1. `use` begins, and `rest` ends, what is said."""
+    size, room = os.path.getsize(path), shutil.disk_usage(host.MAIN).free
+    if room < 3 * size:
+        raise UserError(f"{host.MAIN} has {room >> 20} MiB free, and {use} a dump of {size >> 20} MiB wants three times as much.{rest}")
+
+
 def newest_in(archive):
     found = sorted(path for path in archives.paths_below(archive, FOLDER) if NAME.fullmatch(os.path.basename(path)))
     if not found:

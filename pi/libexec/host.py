@@ -1,6 +1,7 @@
 """What every program of the kit on the Pi stands on: errors, commands, whole-file writes, the one lock, the records."""
 
 import contextlib
+import datetime
 import errno
 import fcntl
 import grp
@@ -212,6 +213,12 @@ def missing_kernel_words(wanted):
 
 def now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def age_in_days(stamp):
+    """Of a time as `now` writes it; negative when it is from the future."""
+    then = datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    return (time.time() - then.timestamp()) / 86400
 
 
 class Busy(UserError):

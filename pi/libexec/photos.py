@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import time
-import urllib.request
 
 import host
 from host import UserError, run
@@ -24,6 +23,9 @@ def is_running(container):
 
 def wait_for_server(seconds=600, given_up=lambda: None):
     """Until Immich answers; `given_up` may say why there is no use in waiting any longer."""
+    # Only here: `health` imports this module every two minutes, and asks nobody.
+    import urllib.request
+
     deadline = time.monotonic() + seconds
     problem, why = "no answer", None
     while time.monotonic() < deadline:

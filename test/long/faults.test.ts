@@ -1,3 +1,3 @@
 import { faultWalk } from "../rehearsal/edge/fault-walk.ts";
 
-faultWalk("every reading");
+faultWalk("every");

@@ -87,19 +87,18 @@ function cure(house: EdgeHouse, failed: UpdateResult, stateBefore: string): stri
 /**
  * The fault walk over a first `up` and a rotation.
  *
- * @param reads whether to walk every request, or every second one, and of the preflight's readings one for all: they go through one function.
+ * @param requests whether to walk every one, or every second one, and of the preflight's readings one for all: they go through one function.
  */
-export function faultWalk(reads: "every reading" | "one reading") {
-  describe(`one fault at each request, with ${reads}, and the next \`up\``, {
+export function faultWalk(requests: "every" | "every second") {
+  describe(`one fault at ${requests} request, and the next \`up\``, {
     timeout: 900_000,
   }, () => {
     const walked = (moments: Moment[]) =>
-      moments
-        .filter(
-          ({ method, path }) =>
-            reads === "every reading" || method !== "GET" || /zones\$|token\$/.test(path),
-        )
-        .filter((_, index) => reads === "every reading" || index % 2 === 0);
+      requests === "every"
+        ? moments
+        : moments
+            .filter(({ method, path }) => method !== "GET" || /zones\$|token\$/.test(path))
+            .filter((_, index) => index % 2 === 0);
     let things: string[] = [];
     let ofFirstUp: Moment[] = [];
     let ofRotation: Moment[] = [];

@@ -1,3 +1,3 @@
 import { faultWalk } from "./fault-walk.ts";
 
-faultWalk("one reading");
+faultWalk("every second");

@@ -29,25 +29,15 @@ describe("a backup on a bad day", () => {
   });
   beforeEach(() => world.calls());
 
-  const backUp = () => world.run(["systemctl", "start", "ouchi-backup.service"]);
+  const backUp = () => house.backUp();
   const status = () => world.json<Status>("/var/lib/ouchi-photos/backup-status.json");
-  const borg = (script: string) =>
-    world.shell(
-      `mount /mnt/hdd2; trap 'cd /; umount /mnt/hdd2' EXIT
-       export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
-       cd /mnt/hdd2/borg
-       ${script}`,
-    );
+  const borg = (script: string) => house.borg(script);
   const archives = async () => (await borg("borg list --short immich")).split("\n").filter(Boolean);
   const dumps = () => world.shell(`ls ${dumpsFolder} | grep 'sql$'`);
   const serverRuns = async () =>
     (await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "immich_server"])) ===
     "true";
-  const troubles = async () => {
-    await world.program("health");
-    const { problems } = JSON.parse(await world.must(["cat", "/run/ouchi-photos/health.json"]));
-    return (problems as { key: string; what: string }[]).map(({ key, what }) => `${key}: ${what}`);
-  };
+  const troubles = async () => (await house.problems()).map(({ key, what }) => `${key}: ${what}`);
   /** Ends a run and all that it has started, as a power cut would, once a process of this kind has lived for a while. */
   const cutAt = async (kind: string, seconds = 0) => {
     const running = world.program("backup", "run");

@@ -41,7 +41,7 @@ describe("the dead man's switch outside the house", () => {
   });
   beforeEach(() => world.shell("rm -f /run/stand-ins/pings"));
 
-  const run = () => world.run(["systemctl", "start", "ouchi-backup.service"]);
+  const run = () => house.backUp();
   const pings = async () =>
     (await world.shell("cat /run/stand-ins/pings 2>/dev/null || true"))
       .split("\n")

@@ -9,7 +9,7 @@ import {
   secretsBundle,
   tunnelBundle,
 } from "../../../pi/bundles.ts";
-import { HostWorld } from "./host-world.ts";
+import { HostWorld, type Result } from "./host-world.ts";
 
 const locked = (image: string, version: string) => ({
   image: `127.0.0.1:5000/${image}:${version}`,
@@ -106,6 +106,29 @@ export class DeployedWorld {
       ],
       { stdin: text },
     );
+  }
+
+  /** As cron's line starts it. */
+  backUp(): Promise<Result> {
+    return this.world.run(["systemctl", "start", "ouchi-backup.service"]);
+  }
+
+  /** A script beside the repository, `immich`, with what Borg wants to know, and HDD2 mounted meanwhile. */
+  borg(script: string): Promise<string> {
+    return this.world.shell(
+      `mount /mnt/hdd2; trap 'cd /; umount /mnt/hdd2' EXIT
+       export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
+       cd /mnt/hdd2/borg
+       ${script}`,
+    );
+  }
+
+  /** What the Pi's look for a bad day finds. */
+  async problems(): Promise<{ key: string; what: string }[]> {
+    const { code, stderr } = await this.world.program("health");
+    if (code !== 0) throw new Error(`health: ${stderr}`);
+    const found = await this.world.must(["cat", "/run/ouchi-photos/health.json"]);
+    return (JSON.parse(found) as { problems: { key: string; what: string }[] }).problems;
   }
 
   /** A photo as Immich has it: file, row, exif, in the album そら. Answers its id. */

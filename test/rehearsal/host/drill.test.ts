@@ -29,23 +29,14 @@ describe("the drill", () => {
   });
   beforeEach(() => world.calls());
 
-  const run = () => world.run(["systemctl", "start", "ouchi-backup.service"]);
+  const run = () => house.backUp();
   const hold = () => world.program("backup", "drill");
   const status = () =>
     world.json<{ last: { result: string; archive: string }; drill: Drill; lastGoodDrill: Drill }>(
       "/var/lib/ouchi-photos/backup-status.json",
     );
-  const borg = (script: string) =>
-    world.shell(
-      `mount /mnt/hdd2; export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
-       ${script}
-       umount /mnt/hdd2`,
-    );
-  const troubles = async () => {
-    await world.program("health");
-    const { problems } = JSON.parse(await world.must(["cat", "/run/ouchi-photos/health.json"]));
-    return (problems as { key: string; what: string }[]).filter(({ key }) => /drill/.test(key));
-  };
+  const borg = (script: string) => house.borg(script);
+  const troubles = async () => (await house.problems()).filter(({ key }) => /drill/.test(key));
   const nothingIsLeft = async () => {
     expect(await world.shell("ls -A /mnt/hdd1/kit")).not.toContain("drill");
     expect(await world.shell("cat /run/stand-ins/docker.json")).not.toContain('"ouchi_drill": "');

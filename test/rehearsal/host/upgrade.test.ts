@@ -54,12 +54,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     (await world.program("restore", "--list")).stdout.match(/^immich-\S+/gm)!;
   const imagesEnv = () =>
     world.read("/etc/ouchi-photos/compose/immich/images.env").trim().split("\n").sort();
-  /** What the look for a bad day finds. */
-  const troubles = async () => {
-    expect(await world.program("health")).toMatchObject({ code: 0 });
-    const shown = await world.must(["cat", "/run/ouchi-photos/health.json"]);
-    return (JSON.parse(shown) as { problems: { key: string }[] }).problems.map(({ key }) => key);
-  };
+  const troubles = async () => (await house.problems()).map(({ key }) => key);
   /** After a failure: the database of before, the old server, and both told to the kit. */
   const goBack = async () => {
     expect(await world.program("restore", "--database", record().dump)).toMatchObject({ code: 0 });

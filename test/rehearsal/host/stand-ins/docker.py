@@ -42,17 +42,17 @@ def as_postgres(*argv):
     subprocess.run(argv, check=True, user=user.pw_uid, group=user.pw_gid, extra_groups=[], stdout=subprocess.DEVNULL, cwd="/")
 
 
-def start_database():
+def start_cluster(data, socket):
     user = pwd.getpwnam("postgres")
-    os.makedirs(SOCKET, exist_ok=True)
-    os.chown(SOCKET, user.pw_uid, user.pw_gid)
-    os.chown(PGDATA, user.pw_uid, user.pw_gid)
-    fresh = not os.path.exists(PGDATA + "/PG_VERSION")
+    os.makedirs(socket, exist_ok=True)
+    for folder in (socket, data):
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    fresh = not os.path.exists(data + "/PG_VERSION")
     if fresh:
-        as_postgres(f"{BINARIES}/initdb", "-D", PGDATA, "-U", "postgres", "-A", "trust", "--data-checksums", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-    as_postgres(f"{BINARIES}/pg_ctl", "-D", PGDATA, "-w", "-l", f"{SOCKET}/log", "-o", f"-k {SOCKET} -c listen_addresses=''", "start")
+        as_postgres(f"{BINARIES}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "--data-checksums", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+    as_postgres(f"{BINARIES}/pg_ctl", "-D", data, "-w", "-l", f"{socket}/log", "-o", f"-k {socket} -c listen_addresses=''", "start")
     if fresh:
-        as_postgres(f"{BINARIES}/createdb", "-h", SOCKET, "-U", "postgres", "immich")
+        as_postgres(f"{BINARIES}/createdb", "-h", socket, "-U", "postgres", "immich")
 
 
 DRILL_FORM = [
@@ -70,16 +70,10 @@ def start_drill(arguments, state):
         unknown(["run", *arguments])
     if os.listdir(DRILL_DATA):
         sys.exit("stand-in: the drill's database is not empty")
-    user = pwd.getpwnam("postgres")
-    os.makedirs(DRILL_SOCKET, exist_ok=True)
-    for folder in (DRILL_SOCKET, DRILL_DATA):
-        os.chown(folder, user.pw_uid, user.pw_gid)
     # The folders above are root's alone, which is nothing to a container.
     for folder in ("/mnt/hdd1/kit", "/mnt/hdd1/kit/drill"):
         os.chmod(folder, 0o711)
-    as_postgres(f"{BINARIES}/initdb", "-D", DRILL_DATA, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-    as_postgres(f"{BINARIES}/pg_ctl", "-D", DRILL_DATA, "-w", "-l", f"{DRILL_SOCKET}/log", "-o", f"-k {DRILL_SOCKET} -c listen_addresses=''", "start")
-    as_postgres(f"{BINARIES}/createdb", "-h", DRILL_SOCKET, "-U", "postgres", "immich")
+    start_cluster(DRILL_DATA, DRILL_SOCKET)
     state["running"]["ouchi_drill"] = arguments[-1]
 
 
@@ -162,7 +156,7 @@ def compose(arguments, state):
         if images[service] not in state["images"]:
             sys.exit(f"stand-in: the image {images[service]} was not pulled")
         if name == "immich_postgres" and name not in state["running"]:
-            start_database()
+            start_cluster(PGDATA, SOCKET)
         if name == "immich_server" and state["running"].get(name) != images[service]:
             start_immich(images[service], state)
         state["running"][name] = images[service]
@@ -247,7 +241,7 @@ def main(arguments, state):
         case ["start", name]:
             state["running"][name] = state.get("stopped", {}).pop(name, None) or handmade(state)[name]["image"]
             if name == "immich_postgres":
-                start_database()
+                start_cluster(PGDATA, SOCKET)
         case ["image", "inspect", reference]:
             return 0 if reference in state["images"] else 1
         case ["pull", "--quiet", reference]:
