@@ -50,7 +50,7 @@ async function house() {
   });
   await settled(preflight.urn);
 
-  const secrets = new ProtectedSecrets("secrets");
+  const secrets = new ProtectedSecrets("secrets", { borgPassphrase: settings.borgPassphrase });
 
   const edge = new Edge("edge", { account, host, settings });
   const server = new HomeServer("pi", {

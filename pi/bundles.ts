@@ -55,6 +55,7 @@ const modules = [
   "archives.py",
   "backup_status.py",
   "cron_schedule.py",
+  "disk_health.py",
   "drill.py",
   "dumps.py",
   "host.py",
@@ -325,9 +326,10 @@ export function backupBundle(settings: {
         hostFile(`${units}/ouchi-backup-catchup.service`),
         hostFile(`${units}/ouchi-backup-catchup.timer`),
       ],
-      // Debian's package starts a daily run of its own, which would wake HDD2 every night.
-      masked: ["borgmatic.timer"],
-      packages: ["borgbackup", "borgmatic"],
+      // Debian's borgmatic starts a daily run of its own, which would wake HDD2 every night.
+      // smartd would wake it, too, and stay in memory; each run asks the disks itself.
+      masked: ["borgmatic.timer", "smartmontools.service"],
+      packages: ["borgbackup", "borgmatic", "sdparm", "smartmontools"],
       units: [unit("ouchi-backup-catchup.timer", {})],
     },
   );

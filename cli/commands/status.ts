@@ -20,6 +20,10 @@ export interface Status {
     last?: { result: string; message?: string; startedAt: string; finishedAt: string };
     lastGood?: Counted & { at: string };
     drill?: { result: string; at: string; message?: string };
+    /** What the disks told of themselves in the last run. */
+    smart?: Record<string, { verdict: string; unreadable: number | null; hours: number | null }>;
+    /** Whether HDD2 stood still after it was told to; false behind some USB bridges. */
+    backupDiskSleeps?: boolean;
     lastGoodDrill?: { at: string; archive: string; photos: number };
   };
   nextRun: string | null;
@@ -65,11 +69,15 @@ export function statusLines({ now, health, backups, nextRun, disks }: Status): s
     `Last good drill    ${lastGoodDrill ? `${when(lastGoodDrill.at)}: ${lastGoodDrill.archive}, ${lastGoodDrill.photos} photos compared` : "none yet"}`,
     ...Object.entries(disks).map(
       ([role, { name, free, size }]) =>
-        `${(role === "main" ? "Photos' disk" : "Backup disk").padEnd(19)}${name}${size && free !== undefined ? `, ${gigabytes(free)} of ${gigabytes(size)} free` : role === "main" ? ", not mounted" : ", asleep"}`,
+        `${(role === "main" ? "Photos' disk" : "Backup disk").padEnd(19)}${name}${size && free !== undefined ? `, ${gigabytes(free)} of ${gigabytes(size)} free` : role === "main" ? ", not mounted" : backups.backupDiskSleeps === false ? ", not mounted; its USB bridge does not let it sleep" : ", asleep"}${smartWords(backups.smart?.[role])}`,
     ),
   ];
 }
 
+const smartWords = (told?: { verdict: string; hours: number | null }) =>
+  !told || told.verdict === "unknown"
+    ? ""
+    : `; ${told.verdict}${told.hours === null ? "" : ` after ${told.hours} hours of its life`} (SMART)`;
 const photos = ({ files, rows }: Counted) =>
   `${rows.asset ?? 0} photos of ${rows.user ?? 0} people, ${rows.album ?? 0} albums, ${files} files`;
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;

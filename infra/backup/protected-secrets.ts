@@ -11,7 +11,12 @@ export class ProtectedSecrets extends pulumi.ComponentResource {
   readonly databasePassword: pulumi.Output<string>;
   readonly adminPassword: pulumi.Output<string>;
 
-  constructor(name: string, opts?: pulumi.ComponentResourceOptions) {
+  /** @param args.borgPassphrase that of archives which are older than the state, in the place of its own */
+  constructor(
+    name: string,
+    args: { borgPassphrase: pulumi.Input<string> | undefined },
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
     super("ouchi:backup:ProtectedSecrets", name, {}, opts);
     const secret = (role: string) =>
       new random.RandomPassword(
@@ -19,7 +24,10 @@ export class ProtectedSecrets extends pulumi.ComponentResource {
         { length: 40, special: false },
         { parent: this, protect: true },
       ).result;
-    this.borgPassphrase = secret("borg-passphrase");
+    // Made all the same: a protected secret does not go by a setting.
+    const own = secret("borg-passphrase");
+    this.borgPassphrase =
+      args.borgPassphrase === undefined ? own : pulumi.secret(args.borgPassphrase);
     this.databasePassword = secret("database-password");
     this.adminPassword = secret("admin-password");
     this.registerOutputs();

@@ -48,22 +48,27 @@ const machineLearning = z.union(
   },
 );
 
-/** Never shown in an error: who knows it reads along, or speaks for the Pi. */
-const secretAddress = (pattern: RegExp, form: string) =>
+/** Never shown in an error: who knows it reads along, speaks for the Pi, or opens the archives. */
+const secretText = (pattern: RegExp, form: string) =>
   text(`give ${form}`).refine(
     // `ouchi` reads the stack file without its passphrase: to it every secret is "[secret]".
     (value) => value === "[secret]" || pattern.test(value),
     { error: `is not ${form}` },
   );
 
-const alarm = secretAddress(
+const alarm = secretText(
   /^[a-z][a-z0-9+.-]*:\/\/[^\s/][!-~]*$/i,
   'an address of Apprise\'s such as "ntfys://a-topic-of-yours": pulumi config set --secret ouchi-photos:alarm',
 );
 
-const ping = secretAddress(
+const ping = secretText(
   /^https?:\/\/[^\s/?#]+\/[!-~]*[^\s/?#]$/i,
   'the address of a check at a dead man\'s switch, such as "https://hc-ping.com/…": pulumi config set --secret ouchi-photos:ping',
+);
+
+const borgPassphrase = secretText(
+  /^[^\s\p{Cc}](?:[^\p{Cc}]*[^\s\p{Cc}])?$/u,
+  "the archives' passphrase on one line, as the recovery sheet has it: pulumi config set --secret ouchi-photos:borgPassphrase",
 );
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
@@ -469,6 +474,11 @@ export const settingsSchema = z
      * the house; a secret of the stack. @default nobody notices a Pi that is dead
      */
     ping: ping.optional(),
+    /**
+     * The passphrase of archives that are older than the state, from the recovery sheet: after a lost state, or in another house. A secret.
+     * @default one that the state makes
+     */
+    borgPassphrase: borgPassphrase.optional(),
     /** Where faces and contents are recognised; on the Pi it wants about 2 GB of memory. @default local */
     machineLearning: machineLearning.default("local"),
     /** How long a sign-in in the browser lasts. @default 730h */

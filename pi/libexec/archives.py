@@ -6,6 +6,7 @@ import os
 import pathlib
 import time
 
+import disk_health
 import host
 from host import UserError, run, say
 
@@ -40,8 +41,8 @@ def borg(*arguments, check=True, **options):
     if check and done.returncode != 0:
         if "passphrase" in (done.stderr or "").lower():
             raise UserError(
-                f'The passphrase in "{PASSPHRASE}" does not open the backups at "{REPOSITORY}". It is the one of the recovery sheet, '
-                "and the stack holds it as the protected Borg passphrase. Nothing was changed."
+                f'The passphrase in "{PASSPHRASE}" does not open the backups at "{REPOSITORY}". The right one stands on the recovery sheet: give it to '
+                'the stack by "pulumi config set --secret ouchi-photos:borgPassphrase" and run "pulumi up" again. Nothing was changed.'
             )
         raise host.CommandFailed(["borg", *arguments], done.returncode, done.stderr or "")
     return done
@@ -90,7 +91,7 @@ def awake():
 def put_to_sleep():
     if not host.is_mounted(host.BACKUP):
         return
-    source = host.output(["findmnt", "-n", "-o", "SOURCE", "--mountpoint", host.BACKUP], check=False)
+    device = disk_health.device_of(host.BACKUP)
     os.sync()
     for _ in range(10):
         if run(["umount", host.BACKUP], check=False).returncode == 0:
@@ -98,8 +99,7 @@ def put_to_sleep():
         time.sleep(1)
     else:
         raise UserError(f'"{host.BACKUP}" is busy and could not be unmounted; see "fuser -vm {host.BACKUP}" on the Pi.')
-    # Best effort: some USB bridges know no standby.
-    run(["hdparm", "-q", "-y", source], check=False)
+    disk_health.put_to_sleep(device)
 
 
 def running_borgs():
@@ -210,15 +210,16 @@ def names():
     return found
 
 
-# What people gave: neither dumps, which come and go, nor what Immich makes from photos.
-ORIGINALS = ("library", "upload", "profile")
+# What people gave: neither dumps, which come and go, nor what Immich makes from photos. Of the films in encoded-video, those
+# of Android's motion photos alone are archived, and are originals with rows of their own.
+ORIGINALS = ("library", "upload", "profile", "encoded-video")
 
 
-def photo_count(archive):
-    """The files of the originals' folders, without Immich's own markers."""
+def photo_files(archive):
+    """The paths on the Pi of the files in the originals' folders, without Immich's own markers."""
     folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ORIGINALS]
     listed_items = borg("list", "--format", "{type}{path}{NUL}", f"{REPOSITORY}::{archive}", *folders).stdout.split("\0")
-    return len([each for each in listed_items if each.startswith("-") and not each.endswith("/.immich")])
+    return {"/" + each[1:] for each in listed_items if each.startswith("-") and not each.endswith("/.immich")}
 
 
 def literal_path(path):

@@ -62,7 +62,7 @@ def restore_beside():
         rows = photos.counts(container=CONTAINER)["rows"]
         if rows != manifest["rows"]:
             raise UserError(f'The database of "{archive}" has {photos.words(rows)}, but its dump was made of {photos.words(manifest["rows"])}.')
-        return {"archive": archive, "rows": rows, "photos": compare(archive, photos.some_originals(PHOTOS, CONTAINER))}
+        return {"archive": archive, "rows": rows, "photos": compare(archive)}
     finally:
         clear()
 
@@ -114,18 +114,22 @@ def start_database():
         time.sleep(2)
 
 
-def compare(archive, chosen):
-    places = {photos.on_host(each["originalPath"]): each for each in chosen}
-    places.pop(None, None)
-    present = archives.holds(archive, sorted(places))
-    if present:
-        archives.extract(archive, sorted(present), FILES)
-    wrong = []
-    for place, asset in places.items():
-        if place not in present:
-            wrong.append(f'{place} of {asset["owner"]} is not in it')
-        elif photos.sha1(FILES + place) != photos.checksum_bytes(asset["checksum"]):
-            wrong.append(f'{place} of {asset["owner"]} is not what its checksum says')
+def compare(archive):
+    """Every original that the dump names is in the archive, but those that its run told to be nowhere; some are extracted and hashed."""
+    copied = archives.photo_files(archive)
+    absent = sorted(place for place in photos.originals(CONTAINER).values() if place not in copied)
+    newest = backup_status.read().get("newest") or {}
+    if len(absent) > (newest.get("lost", 0) if newest.get("archive") == archive else 0):
+        raise UserError(f'"{archive}" lacks {len(absent)} photos that its dump names: {"; ".join(absent[:5])}.')
+    places = {photos.on_host(each["originalPath"]): each for each in photos.some_originals(PHOTOS, CONTAINER)}
+    chosen = sorted(copied & places.keys())
+    if chosen:
+        archives.extract(archive, chosen, FILES)
+    wrong = [
+        f'{place} of {places[place]["owner"]} is not what its checksum says'
+        for place in chosen
+        if photos.sha1(FILES + place) != photos.checksum_bytes(places[place]["checksum"])
+    ]
     if wrong:
-        raise UserError(f'Of {len(places)} photos of "{archive}", {len(wrong)} did not come back: {"; ".join(wrong)}.')
-    return len(places)
+        raise UserError(f'Of {len(chosen)} photos of "{archive}", {len(wrong)} did not come back: {"; ".join(wrong)}.')
+    return len(chosen)

@@ -118,17 +118,42 @@ def last_version():
     return psql('SELECT "version" FROM "version_history" ORDER BY "createdAt" DESC LIMIT 1;') or None
 
 
-def some_originals(limit, container=DATABASE_CONTAINER):
-    """At random, with their owners; an external library's are not ours, and their checksum is that of their path."""
+def own_originals(container):
+    """The condition on "asset" for what is ours: an external library's files are not, and their checksum is that of their path."""
     known = columns("asset", container=container)
-    if not known:
+    return None if not known else 'NOT "isExternal"' if "isExternal" in known else "true"
+
+
+def some_originals(limit, container=DATABASE_CONTAINER):
+    """At random, with their owners."""
+    own = own_originals(container)
+    if own is None:
         return []
-    own = 'WHERE NOT "isExternal"' if "isExternal" in known else ""
     return rows(
         'SELECT asset."originalPath", asset."checksum", "user"."name" AS "owner" FROM "asset" '
-        f'JOIN "user" ON "user"."id" = asset."ownerId" {own} ORDER BY random() LIMIT {limit}',
+        f'JOIN "user" ON "user"."id" = asset."ownerId" WHERE {own} ORDER BY random() LIMIT {limit}',
         container=container,
     )
+
+
+def originals(container=DATABASE_CONTAINER):
+    """id → path on the Pi of every photo that is ours."""
+    own = own_originals(container)
+    found = [] if own is None else rows(f'SELECT "id", "originalPath" FROM "asset" WHERE {own}', container=container)
+    return {each["id"]: place for each in found if (place := on_host(each["originalPath"]))}
+
+
+def notify(title, text, bad):
+    """Shows the administrators a notification of Immich's own, by its table: no key to Immich has to lie on the Pi. Answers whether it could."""
+    if not is_running(DATABASE_CONTAINER) or not {"userId", "level", "type", "title", "description"} <= columns("notification").keys():
+        return False
+    level, kind = ("error", "BackupFailed") if bad else ("success", "Custom")
+    values = ", ".join(map(literal, (level, kind, title, text)))
+    psql(
+        'INSERT INTO "notification" ("userId", "level", "type", "title", "description") '
+        f'SELECT "id", {values} FROM "user" WHERE "isAdmin" AND "deletedAt" IS NULL;'
+    )
+    return True
 
 
 COUNTED = ("asset", "user", "album")

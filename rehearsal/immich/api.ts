@@ -628,6 +628,24 @@ export function apiRoutes(state: ImmichState): Route[] {
     },
     {
       method: "GET",
+      path: "/notifications",
+      access: "user",
+      permission: "notification.read",
+      status: 200,
+      handle: async ({ session }) => {
+        const { rows } = await db.query(
+          `select "id", "createdAt", "level", "type", "title", "description", "data", "readAt" from "notification"
+           where "userId" = $1 and "deletedAt" is null and "readAt" is null order by "createdAt" desc`,
+          [session.user.id],
+        );
+        // What is null is left out.
+        return rows.map((row: object) =>
+          Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)),
+        );
+      },
+    },
+    {
+      method: "GET",
       path: "/users/me",
       access: "user",
       permission: "user.read",

@@ -373,6 +373,13 @@ export const immichContract: ContractCase[] = [
     keep: { album: (answer) => answer.id },
   },
   {
+    title: "nobody has a notification yet",
+    method: "GET",
+    path: "/notifications",
+    as: "person",
+    expect: { status: 200, shape: z.array(z.looseObject({ level: z.string() })) },
+  },
+  {
     title: "the statistics count by person",
     method: "GET",
     path: "/server/statistics",

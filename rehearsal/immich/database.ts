@@ -118,6 +118,25 @@ const migrations: [name: string, sql: string][] = [
     );
     `,
   ],
+  [
+    "0002-notifications",
+    `
+    create table "notification" (
+      "id" uuid primary key default gen_random_uuid(),
+      "createdAt" timestamptz not null default now(),
+      "updatedAt" timestamptz not null default now(),
+      "deletedAt" timestamptz,
+      "updateId" uuid not null default gen_random_uuid(),
+      "userId" uuid references "user" on delete cascade on update cascade,
+      "level" varchar not null default 'info',
+      "type" varchar not null default 'info',
+      "data" jsonb,
+      "title" varchar not null,
+      "description" text,
+      "readAt" timestamptz
+    );
+    `,
+  ],
 ];
 
 /** Extensions that the real server creates; the pretend one asks for those that are installed. */

@@ -40,7 +40,7 @@ const packages = [
  */
 const kitPackages = [
   ...["docker.io", "docker-cli", "docker-compose", "borgbackup", "borgmatic", "smartmontools"],
-  ...["hd-idle", "hdparm", "apparmor", "acl", "lsof", "unattended-upgrades", "apprise"],
+  ...["hd-idle", "hdparm", "apparmor", "acl", "lsof", "unattended-upgrades", "apprise", "sdparm"],
 ];
 
 const absentGenerators = [

@@ -88,7 +88,7 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     ["--locale", "ja_JP.eucJP"],
     ["--wifi-country", "Japan"],
     ["--public-key", "/dev/null"],
-  ])("refuses %s %j and names it", async (option, value) => {
+  ])("refuses %s (case %#) and names it", async (option, value) => {
     const { exitCode, stderr } = await type([`${option}=${value}`]);
     expect(exitCode).toBe(1);
     expect(stderr).toContain(option);

@@ -35,14 +35,14 @@ export const secrets = {
   tunnelToken: "canaryTunnel3",
 };
 
-export function bundles(images = imagesLock()) {
+export function bundles(images = imagesLock(), own = secrets) {
   return {
     disks: disksBundle({
       main: { id: "usb-ONE", allowFormat: true },
       backup: { id: "usb-TWO", allowFormat: true },
     }),
     docker: dockerBundle(),
-    secrets: secretsBundle(secrets),
+    secrets: secretsBundle(own),
     immich: immichBundle({ timeZone: "Asia/Tokyo", lan: false, machineLearning: false, images }),
     tunnel: tunnelBundle({ images }),
     backup: backupBundle({ schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12 } }),
@@ -51,7 +51,9 @@ export function bundles(images = imagesLock()) {
 
 /** Immich's tables as far as the kit looks at them, and one that only the dump's order would find. */
 export const schema = `
-create table "user" ("id" uuid primary key, "name" text not null, "email" text not null);
+create table "user" ("id" uuid primary key, "name" text not null, "email" text not null, "isAdmin" boolean not null default false, "deletedAt" timestamptz);
+create table "notification" ("id" uuid primary key default gen_random_uuid(), "createdAt" timestamptz not null default now(), "userId" uuid references "user" on delete cascade,
+  "level" varchar not null default 'info', "type" varchar not null default 'info', "data" jsonb, "title" varchar not null, "description" text, "readAt" timestamptz);
 create table "asset" ("id" uuid primary key default gen_random_uuid(), "ownerId" uuid not null references "user" on delete cascade,
   "originalPath" text not null, "originalFileName" text not null, "checksum" bytea not null, "duration" integer,
   "livePhotoVideoId" uuid references "asset" on delete set null, "createdAt" timestamptz not null default now(),
@@ -66,7 +68,7 @@ create table "version_history" ("createdAt" timestamptz not null default now(), 
 insert into "version_history" ("version") values ('3.2.4');
 create table "asset_face" ("id" uuid primary key, "assetId" uuid not null references "asset" on delete cascade);
 create table "face_search" ("faceId" uuid primary key references "asset_face" on delete cascade, "embedding" float8[]);
-insert into "user" values ('00000000-0000-4000-8000-00000000000a', 'ken', 'ken@example.com'), ('00000000-0000-4000-8000-00000000000b', 'mio', 'mio@example.com');
+insert into "user" ("id", "name", "email") values ('00000000-0000-4000-8000-00000000000a', 'ken', 'ken@example.com'), ('00000000-0000-4000-8000-00000000000b', 'mio', 'mio@example.com');
 insert into "album" values ('00000000-0000-4000-8000-0000000000a1', 'そら', null), ('00000000-0000-4000-8000-0000000000a2', '海', null);
 `;
 

@@ -138,6 +138,37 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
     await world.shell("systemctl start ouchi-cloudflared.service");
   });
 
+  it("shows the administrator a problem and its end in Immich itself, and nobody else", async () => {
+    await house.sql(
+      `update "user" set "isAdmin" = true where "name" = 'ken'; delete from "notification";`,
+    );
+    await world.shell("systemctl stop ouchi-cloudflared.service");
+    await look();
+    await look();
+    await world.shell("systemctl start ouchi-cloudflared.service");
+    await look();
+    const shown = await house.sql(
+      `select "name", "level", "type", "title", "description" from "notification" join "user" on "user"."id" = "userId" order by "notification"."createdAt";`,
+    );
+    expect(shown.split("\n")).toEqual([
+      expect.stringMatching(
+        /^ken\|error\|BackupFailed\|The Pi has a problem\|The tunnel's connector does not run: .* Run "sudo /,
+      ),
+      expect.stringMatching(
+        /^ken\|success\|Custom\|The Pi: a problem is over\|It is over: The tunnel's/,
+      ),
+    ]);
+    // A database without that table, or none at all, hinders nothing.
+    await house.sql(
+      `alter table "notification" rename to "other"; update "user" set "isAdmin" = false`,
+    );
+    await world.shell("systemctl stop ouchi-cloudflared.service");
+    expect((await look()).said).not.toContain("notification");
+    await world.shell("systemctl start ouchi-cloudflared.service");
+    await look();
+    await house.sql(`alter table "other" rename to "notification"`);
+  });
+
   it("gives a boot its time before it misses a service, and leaves a working program of the kit alone", async () => {
     await world.shell("systemctl stop ouchi-immich.service");
     expect((await look({ booted: 500 })).keys).toEqual([]);

@@ -34,9 +34,9 @@ const standIns = {
     "timedatectl",
     "udevadm",
     "journalctl",
-    "hdparm",
     "systemd-run",
   ],
+  "disk.py": ["hdparm", "sdparm", "smartctl"],
   "docker.py": ["docker"],
   "borgmatic.py": ["borgmatic"],
 };
@@ -73,6 +73,7 @@ export class HostWorld {
       [
         "--mount",
         "--net",
+        "--uts",
         // The programs look for others at work, which must not be those of another world.
         "--pid",
         "--fork",
@@ -110,7 +111,7 @@ export class HostWorld {
   ): Promise<Result> {
     const result = await execa(
       "nsenter",
-      ["--mount", "--net", "--pid", "--target", this.inside, "chroot", this.root, ...argv],
+      ["--mount", "--net", "--uts", "--pid", "--target", this.inside, "chroot", this.root, ...argv],
       {
         input: options.stdin ?? "",
         reject: false,
@@ -193,6 +194,16 @@ export class HostWorld {
     const file = openSync(image, "w");
     ftruncateSync(file, megabytes * 1024 * 1024);
     closeSync(file);
+    return this.attach(name);
+  }
+
+  /** A disk that served in another world, as it was when it was unmounted there. */
+  async addDiskOf(other: HostWorld, name: string): Promise<string> {
+    await execa("cp", [
+      "--sparse=always",
+      join(other.folder, `${name}.img`),
+      join(this.folder, `${name}.img`),
+    ]);
     return this.attach(name);
   }
 

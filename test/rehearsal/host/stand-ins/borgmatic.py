@@ -10,6 +10,7 @@ import sys
 from ruamel.yaml import YAML
 
 REAL = "/usr/bin/borgmatic"
+STRICT = "/run/stand-ins/borg-strict"
 SECTIONS = {
     "location": ["patterns", "borgmatic_source_directory"],
     "storage": ["encryption_passcommand", "compression", "archive_name_format", "borg_base_directory", "lock_wait", "relocated_repo_access_is_ok"],
@@ -30,6 +31,12 @@ if version < (1, 8):
     old["location"]["repositories"] = [each["path"] for each in flat["repositories"]]
     # Debian 12's prunes only what is named for the host, unless it is told otherwise.
     old["retention"]["prefix"] = flat["archive_name_format"].split("{")[0]
+    old["location"]["local_path"] = STRICT
+    with open(STRICT, "w") as file:
+        # Debian 12's knows nothing of borg_exit_codes, by which a warning is an error.
+        strict = [str(each["code"]) for each in flat["borg_exit_codes"] if each["treat_as"] == "error"]
+        file.write(f'#!/bin/sh\n/usr/bin/borg "$@"\ncode=$?\ncase $code in {"|".join(strict)}) exit 2 ;; esac\nexit $code\n')
+    os.chmod(STRICT, 0o755)
     old["consistency"] = {"checks": [{"name": each["name"]} for each in flat["checks"]]}
     arguments[at] = "/run/stand-ins/borgmatic.yaml"
     with open(arguments[at], "w") as file:

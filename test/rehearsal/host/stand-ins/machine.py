@@ -171,7 +171,6 @@ COMMANDS = {
     "timedatectl": timedatectl,
     "udevadm": quiet,
     "journalctl": quiet,
-    "hdparm": quiet,
     "systemd-run": quiet,
 }
 

@@ -1,0 +1,118 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { disksBundle } from "../../../pi/bundles.ts";
+import { bundles, DeployedWorld, imagesLock, secrets } from "./deployed-world.ts";
+import { HostWorld, libexec } from "./host-world.ts";
+
+const images = "/mnt/hdd1/immich/images";
+// Each cut is followed by a whole restore.
+const stride = 5 * Number(process.env.OUCHI_CUT_STRIDE ?? 1);
+
+/** The house is gone but for HDD2: another Pi, another main disk, another state; real Borg, PostgreSQL and ext4. */
+describe("backups that outlived their house", () => {
+  let old: DeployedWorld;
+  let house: DeployedWorld;
+  let world: HostWorld;
+  let rows: string;
+  let files: string;
+
+  beforeAll(async () => {
+    old = await DeployedWorld.start();
+    await old.world.shell("hostname ouchi-of-before");
+    for (let each = 1; each <= 60; each++)
+      await old.addPhoto(`IMG_${each}.jpg`, `the bytes of photo ${each}`, each % 2 ? "a" : "b");
+    await old.world.shell(
+      `echo face > ${images}/profile/ken.jpg; echo made > ${images}/thumbs/one.webp; echo transcode > ${images}/encoded-video/one.mp4`,
+    );
+    expect(await old.backUp()).toMatchObject({ code: 0, stderr: "" });
+    rows = await old.everyRow();
+    files = await sums(old.world);
+
+    world = await HostWorld.start();
+    await world.shell("hostname another-pi");
+    await world.layPrograms();
+    const cut = readFileSync(new URL("./stand-ins/cut.py", import.meta.url), "utf8");
+    world.write("/usr/local/sbin/cut.py", cut, 0o755);
+    await world.addDisk("usb-ONE", 6000);
+    await world.addDiskOf(old.world, "usb-TWO");
+    house = new DeployedWorld(world);
+  });
+  afterAll(async () => {
+    await old?.stop();
+    await house?.stop();
+  });
+
+  /** Every file that people gave, by content. */
+  const sums = (of: HostWorld) =>
+    of.shell(
+      `cd ${images}; find library upload profile -type f -not -name .immich -exec sha1sum {} + | sort`,
+    );
+  const apply = async (own: typeof secrets) => {
+    const all = bundles(imagesLock(), own);
+    const disks = disksBundle({
+      main: { id: "usb-ONE", allowFormat: true },
+      backup: { id: "usb-TWO" },
+    });
+    for (const bundle of [disks, all.docker, all.secrets, all.immich, all.tunnel, all.backup]) {
+      const result = await world.apply(bundle);
+      if (result.code !== 0) return `${bundle.subject}: ${result.stderr}`;
+    }
+    return "done";
+  };
+
+  it("a state that has another passphrase: up says so at once, and where the right one stands (row 25)", async () => {
+    const said = await apply({ ...secrets, borgPassphrase: "madeByANewState" });
+    expect(said).toMatch(
+      /^backup: The passphrase in "\/etc\/ouchi-photos\/secrets\/borg-passphrase" does not open the backups at "\/mnt\/hdd2\/borg\/immich"\. The right one stands on the recovery sheet: .*"pulumi config set --secret ouchi-photos:borgPassphrase".* Nothing was changed\.$/,
+    );
+    expect((await world.run(["mountpoint", "-q", "/mnt/hdd2"])).code).not.toBe(0);
+  });
+
+  it("the one of the recovery sheet: everything comes back by one command, by another host's name, with every row and every byte (row 29)", async () => {
+    expect(await apply(secrets)).toBe("done");
+    const restored = await world.program("restore", "--everything");
+    expect(restored).toMatchObject({ code: 0, stderr: "" });
+    expect(restored.stdout).toMatch(/restored everything from immich-\S+: .*'asset': 60/);
+    expect(await house.everyRow()).toBe(rows);
+    expect(await sums(world)).toBe(files);
+    // What Immich makes again is not in the archive, and without its markers it would not start (row 30).
+    const markers = await world.shell(`cd ${images}; ls */.immich; ls encoded-video`);
+    expect(markers.split("\n")).toEqual(
+      ["backups", "encoded-video", "library", "profile", "thumbs", "upload"].map(
+        (folder) => `${folder}/.immich`,
+      ),
+    );
+  });
+
+  it("and the house goes on: its next backup is good, in the same archives, and a drill compares 50 photos (row 29)", async () => {
+    expect(await house.backUp()).toMatchObject({ code: 0, stderr: "" });
+    const drilled = await world.program("backup", "drill");
+    expect(drilled.stdout).toMatch(/60 photos.*; 50 photos are as their checksums say/);
+    expect((await house.borg("borg list --short immich")).split("\n")).toHaveLength(2);
+  });
+
+  it(`cut at every step (of ${stride}): what was there is in its place or beside it, and the same command ends it (row 28)`, async () => {
+    const archive = (await house.borg("borg list --short immich")).split("\n").at(-1)!;
+    // Newer than the archive: only here.
+    await world.shell(`echo newer > ${images}/library/newer.jpg`);
+    let whole = false;
+    for (let step = 1; !whole; step += stride) {
+      const result = await world.run([
+        ...["cut.py", String(step), `${libexec}/restore`, "--everything", "--archive", archive],
+      ]);
+      whole = result.code === 0;
+      if (!whole) expect(result.code, result.stderr).toBe(137);
+      await world.shell("umount /mnt/hdd2 2>/dev/null || true");
+      expect(
+        await world.shell(
+          "cd /mnt/hdd1/immich; cat images/library/newer.jpg images.before-restore-*/library/newer.jpg 2>/dev/null || true",
+        ),
+        `after a cut at step ${step}`,
+      ).toMatch(/^newer(\nnewer)*$/);
+      await world.shell("rm -rf /mnt/hdd1/immich/*.unfinished-*");
+    }
+    expect(await house.everyRow()).toBe(rows);
+    expect(await sums(world)).toBe(files);
+    expect(await house.backUp()).toMatchObject({ code: 0, stderr: "" });
+  });
+});
