@@ -57,6 +57,26 @@ export function blockNode(node: string, file: string): Record<string, unknown> {
   };
 }
 
+/** The same disk with sectors (of 512 bytes) that cannot be read any more: the kernel is told of an error, as by a worn disk. */
+export function wornNode(
+  node: string,
+  file: string,
+  unreadable: number[],
+): Record<string, unknown> {
+  return {
+    driver: "blkdebug",
+    "node-name": node,
+    image: blockNode(`${node}-image`, file),
+    "inject-error": unreadable.map((sector) => ({
+      event: "none",
+      iotype: "read",
+      errno: 5,
+      sector,
+      once: false,
+    })),
+  };
+}
+
 /** Surprise removal needs a hot-pluggable bus: virtio-scsi stands for the Pi's USB. */
 export function scsiDisk(disk: "hdd1" | "hdd2", node: string): Record<string, unknown> {
   return {

@@ -31,6 +31,7 @@ import {
   qemuArguments,
   type ServiceName,
   scsiDisk,
+  wornNode,
 } from "./qemu-arguments.ts";
 import { QmpClient } from "./qmp-client.ts";
 import { type CommandResult, SecureShell } from "./secure-shell.ts";
@@ -269,13 +270,17 @@ export class VirtualPi {
     });
   }
 
-  /** Puts a disk back. */
-  async attachDisk(disk: "hdd1" | "hdd2"): Promise<void> {
+  /** Puts a disk back, as it was or with sectors of 512 bytes that cannot be read any more. */
+  async attachDisk(disk: "hdd1" | "hdd2", unreadable: number[] = []): Promise<void> {
     if (this.#attached.has(disk)) return;
     if (this.powered) {
       const monitor = this.#needMonitor();
       const node = `${disk}-${++this.#count}`;
-      await monitor.execute("blockdev-add", blockNode(node, this.#files[disk]));
+      const file = this.#files[disk];
+      await monitor.execute(
+        "blockdev-add",
+        unreadable.length > 0 ? wornNode(node, file, unreadable) : blockNode(node, file),
+      );
       await monitor.execute("device_add", scsiDisk(disk, node));
       this.#nodes[disk] = node;
       this.#plugged[disk] = node;

@@ -64,7 +64,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       await root(
         "cat /run/ouchi-photos/backup-status.json 2>/dev/null || cat /var/lib/ouchi-photos/backup-status.json",
       ),
-    ).last as { result: string; message?: string; files?: number };
+    ).last as { result: string; startedAt: string; message?: string; files?: number };
   /** Waits until the owner's phone was told. */
   const told = (pattern: RegExp, seconds = 300) =>
     until(`An alarm that says ${pattern}`, seconds, async () => {
@@ -80,8 +80,8 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     });
     expect(`${started.code} ${started.stderr}`).toBe("0 ");
   };
-  const replug = async () => {
-    await world.pi.attachDisk("hdd1");
+  const replug = async (unreadable: number[] = []) => {
+    await world.pi.attachDisk("hdd1", unreadable);
     await until("The disk", 60, async () => {
       const { code } = await world.asRoot(["sh", "-c", "blkid -L ouchi-hdd1"]);
       return code === 0;
@@ -244,6 +244,114 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(await world.sql("select count(*) from asset")).toBe("1");
     expect(await backUp()).toBe(0);
     expect((await lastBackup()).result).toBe("good");
+    await told(/It is over: The backup of/);
+  });
+
+  /** A backup that is at work on something large, right in its copying. */
+  const inTheCopying = async () => {
+    await root(
+      "head -c 400000000 /dev/urandom > /mnt/hdd1/immich/images/thumbs/large",
+      5 * minutes,
+    );
+    await root("systemctl start --no-block ouchi-backup.service");
+    await until("Borg at work on it", 15 * 60, async () => {
+      await root(
+        `pid=$(pgrep -f '[b]in/borg .*create' | tail -n 1); ls -l "/proc/$pid/fd" | grep -q thumbs/large`,
+      );
+      return true;
+    });
+  };
+  const untilOver = () =>
+    until("The end of the run", 30 * 60, async () => {
+      const state = await root("systemctl is-active ouchi-backup.service || true");
+      return state === "inactive" || state === "failed";
+    });
+  /** The archives, after Borg has found every byte of theirs in order. */
+  const wholeArchives = async () => {
+    const list = await root(
+      `mount /mnt/hdd2; trap 'cd /; umount /mnt/hdd2' EXIT
+       export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
+       borg break-lock /mnt/hdd2/borg/immich; borg check --verify-data /mnt/hdd2/borg/immich; borg list --short /mnt/hdd2/borg/immich`,
+      15 * minutes,
+    );
+    return list.split("\n");
+  };
+
+  it("when the power goes in the middle of a backup: the archives are whole, the house serves again, and the run is made up for (row 1)", async () => {
+    const before = await wholeArchives();
+    await inTheCopying();
+    const begun = await root("date -u +%Y-%m-%dT%H:%M:%SZ");
+    await world.pi.powerCut();
+    await world.pi.powerOn();
+    await world.untilServing(300);
+    // By the timer, three minutes after the boot.
+    await until("The run that was missed", 40 * 60, async () => {
+      const last = await lastBackup();
+      if (last.result === "good" && last.startedAt > begun) return true;
+      throw new Error(JSON.stringify(last));
+    });
+    await root("rm /mnt/hdd1/immich/images/thumbs/large");
+    await untilOver();
+    expect((await wholeArchives()).slice(0, before.length)).toEqual(before);
+    await world.untilServing(60);
+  });
+
+  it("when HDD2 is pulled out in the middle of a backup: it fails and is told, the house serves, and the archives are whole when it is back (row 7)", async () => {
+    const before = await wholeArchives();
+    await inTheCopying();
+    await world.pi.detachDisk("hdd2");
+    await untilOver();
+    const last = await lastBackup();
+    expect(last.result, JSON.stringify(last)).toBe("failed");
+    await told(/The backup of .* failed/);
+    await world.untilServing(120);
+    expect(await root("findmnt -n /mnt/hdd2 || true; ls -A /mnt/hdd2")).toBe("");
+    expect((await world.asRoot(["mkdir", "/mnt/hdd2/borg"])).code).not.toBe(0);
+    await world.pi.attachDisk("hdd2");
+    await until("The disk", 60, async () => {
+      const { code } = await world.asRoot(["sh", "-c", "blkid -L ouchi-hdd2"]);
+      return code === 0;
+    });
+    await root("rm /mnt/hdd1/immich/images/thumbs/large");
+    expect(await wholeArchives()).toEqual(before);
+    await anotherHour();
+    expect(await backUp()).toBe(0);
+    expect((await lastBackup()).result).toBe("good");
+    await told(/It is over: The backup of/);
+  });
+
+  it("when a sector under a photo cannot be read any more: the backup names the photo, keeps the archive and prunes nothing (row 16)", async () => {
+    const before = await wholeArchives();
+    const [, path] = (await world.photoFiles())[0]!.split("  ");
+    const sector = Number(
+      await root(
+        `device=$(findmnt -no SOURCE /mnt/hdd1)
+         first=$(cat /sys/class/block/$(basename $device)/start 2>/dev/null || echo 0)
+         extent=$(filefrag -b512 -v '${path}' | awk '$1 == "0:" { print $4 + 0 }')
+         echo $((first + extent))`,
+      ),
+    );
+    expect(sector).toBeGreaterThan(0);
+    await world.pi.detachDisk("hdd1");
+    await replug([sector]);
+    expect((await world.asRoot(["cat", path!])).code).not.toBe(0);
+    await anotherHour();
+    expect(await backUp()).not.toBe(0);
+    const last = await lastBackup();
+    expect(last.result, JSON.stringify(last)).toBe("frozen");
+    expect(last.message).toContain("Some files could not be read");
+    expect(last.message).toContain(path);
+    expect(last.message).toContain("was kept and nothing was pruned");
+    await told(/The backup of .* was made, but .* could not be read/);
+    await world.untilServing(120);
+    const after = await wholeArchives();
+    expect(after.slice(0, before.length)).toEqual(before);
+    expect(after).toHaveLength(before.length + 1);
+    // A disk in its place on which the sector is whole: the next run is good.
+    await world.pi.detachDisk("hdd1");
+    await replug();
+    await anotherHour();
+    expect(await backUp()).toBe(0);
     await told(/It is over: The backup of/);
   });
 
