@@ -25,6 +25,8 @@ RUN = "/run/ouchi-photos"
 APPLIED = STATE + "/applied.json"
 # What the owner was told, on the SD card: a restart does not tell it again. Written only when something was told.
 HEALTH_TOLD = "health-told.json"
+# What `scrub` found after a power cut: {checkedAt, looked, photos: [{id, owner, name, path, problem}]}.
+DAMAGED = STATE + "/damaged.json"
 MAIN = "/mnt/hdd1"
 BACKUP = "/mnt/hdd2"
 SENTINEL = ".ouchi-disk"
@@ -215,10 +217,14 @@ def now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def seconds_of(stamp):
+    """Of a time as `now` writes it: since 1970."""
+    return datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
 def age_in_days(stamp):
-    """Of a time as `now` writes it; negative when it is from the future."""
-    then = datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
-    return (time.time() - then.timestamp()) / 86400
+    """Negative when it is from the future."""
+    return (time.time() - seconds_of(stamp)) / 86400
 
 
 class Busy(UserError):

@@ -1,6 +1,6 @@
 /**
  * What runs in the pretend server's container: `node server.mjs` is the server, and the same bundle
- * is `immich-admin` and `immich-healthcheck`, as in the real image.
+ * is `immich-admin`, as in the real image.
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
@@ -85,14 +85,6 @@ async function serve(): Promise<void> {
   }
 }
 
-async function healthcheck(): Promise<void> {
-  const response = await fetch(`http://127.0.0.1:${listenPort}/api/server/ping`, {
-    signal: AbortSignal.timeout(2000),
-  });
-  const body = (await response.json()) as { res?: string };
-  if (body.res !== "pong") throw new Error(`unexpected answer: ${JSON.stringify(body)}`);
-}
-
 async function admin(command: string | undefined): Promise<void> {
   const db = openDatabase(databaseFromEnvironment());
   try {
@@ -147,12 +139,7 @@ async function admin(command: string | undefined): Promise<void> {
 }
 
 const [role, ...rest] = process.argv.slice(2);
-const run =
-  role === "immich-admin"
-    ? admin(rest[0])
-    : role === "immich-healthcheck"
-      ? healthcheck()
-      : serve();
+const run = role === "immich-admin" ? admin(rest[0]) : serve();
 run.catch((error) => {
   console.error((error as Error).message);
   process.exit(1);

@@ -59,6 +59,16 @@ describe("The settings of a home", () => {
     },
   );
 
+  test.each(["", " canary", "canary\nof two lines", "canary\t"])(
+    "name a passphrase that no recovery sheet has, and never show it: %j",
+    (borgPassphrase) => {
+      expect(problems({ borgPassphrase })).toEqual([
+        "  - borgPassphrase is not the archives' passphrase on one line, as the recovery sheet has it: pulumi config set --secret ouchi-photos:borgPassphrase.",
+      ]);
+      expect(problems({ borgPassphrase: "fE8 かな q" })).toEqual([]);
+    },
+  );
+
   test("are complete with defaults that cost nothing", () => {
     expect(parseSettings(config(home), "prod")).toEqual({
       ...home,

@@ -431,7 +431,7 @@ describe("apply on a deployed Pi", () => {
     const refused = await world.apply(another);
     await world.shell("rm /var/lib/ouchi-photos/repository.json");
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/the state has another one[\s\S]*bring the old state back/);
+    expect(refused.stderr).toMatch(/the state has another one[\s\S]*ouchi-photos:borgPassphrase/);
     expect(await world.shell("cat /etc/ouchi-photos/secrets/borg-passphrase")).toBe(
       secrets.borgPassphrase,
     );
@@ -587,6 +587,15 @@ describe("apply on a deployed Pi", () => {
       looked: 2,
       photos: [{ owner: "ken", name: "empty.jpg", problem: "empty" }],
     });
+    // The Pi tells of them until they are back.
+    const told = async () => (await house.problems()).filter(({ key }) => key === "photos-damaged");
+    expect((await told())[0]!.what).toBe(
+      "1 photos came to harm when the power went (ken: empty.jpg).",
+    );
+    await world.shell(
+      "sleep 1; echo back > /mnt/hdd1/immich/images/library/ken/2022/2022-02-03/empty.jpg",
+    );
+    expect(await told()).toEqual([]);
   });
 
   it("takes a verified dump before an upgrade, and refuses a lower version, a skipped major and another PostgreSQL", async () => {

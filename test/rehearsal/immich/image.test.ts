@@ -9,19 +9,24 @@ import { eventually, freePort, startPostgres, startRedis, stop } from "./service
 
 let folder: string;
 let bundle: string;
+let check: string;
 let child: ChildProcess;
 let environment: NodeJS.ProcessEnv;
 let baseUrl: string;
 const ends: (() => Promise<void>)[] = [];
 
-function admin(command: string, input = ""): Promise<{ code: number; output: string }> {
+const admin = (command: string, input = "") =>
+  execute("node", [bundle, ...command.split(" ")], input);
+
+function execute(
+  program: string,
+  words: string[],
+  input = "",
+  env = environment,
+): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    const process = execFile(
-      "node",
-      [bundle, ...command.split(" ")],
-      { env: environment },
-      (error, stdout, stderr) =>
-        resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),
+    const process = execFile(program, words, { env }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),
     );
     process.stdin!.end(input);
   });
@@ -32,6 +37,9 @@ beforeAll(async () => {
   const files = await immichImageFiles();
   bundle = join(folder, "server.cjs");
   writeFileSync(bundle, files[0]!.content);
+  check = join(folder, "immich-healthcheck");
+  const { content } = files.find(({ path }) => path.endsWith("/immich-healthcheck"))!;
+  writeFileSync(check, content, { mode: 0o755 });
   mkdirSync(join(folder, "data"));
   writeFileSync(join(folder, "password"), "any\n");
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
@@ -73,7 +81,9 @@ afterAll(async () => {
 
 describe("the image's one file", () => {
   it("is healthy by its own check", async () => {
-    expect(await admin("immich-healthcheck")).toEqual({ code: 0, output: "" });
+    expect(await execute(check, [])).toEqual({ code: 0, output: "" });
+    const elsewhere = { ...environment, IMMICH_PORT: String(await freePort()) };
+    expect((await execute(check, [], "", elsewhere)).code).toBe(1);
   });
 
   it("resets the admin's password to what is typed", async () => {
