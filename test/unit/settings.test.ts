@@ -135,6 +135,12 @@ describe("The settings of a home", () => {
     ["a time zone by abbreviation", { timeZone: "JST" }, "timeZone"],
     ["a cron time with a name", { backup: { schedule: "0 1 * * sat" } }, "backup.schedule"],
     ["a cron time with a command", { backup: { schedule: "0 1 * * 6 root x" } }, "backup.schedule"],
+    ["a retention that keeps nothing", { backup: { keep: { weekly: 0 } } }, "backup.keep.weekly"],
+    [
+      "a backup on the photos' own disk",
+      { disks: { main: "usb-ONE", backup: "usb-ONE", allowFormat: [] } },
+      "disks.backup",
+    ],
     ["a day that never comes", { backup: { schedule: "0 1 31 2 *" } }, "backup.schedule"],
     ["a name by multicast DNS", { pi: { host: "ouchi.local", hostKey } }, "pi.host"],
     [

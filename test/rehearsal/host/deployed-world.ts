@@ -79,12 +79,12 @@ export class DeployedWorld {
     this.world = world;
   }
 
-  static async start(): Promise<DeployedWorld> {
+  /** @param megabytes of each disk; the reserve that a run asks for is 3 GiB, and the images are sparse */
+  static async start(megabytes = 6000): Promise<DeployedWorld> {
     const world = await HostWorld.start();
     await world.layPrograms();
-    // The reserve that a run asks for is 3 GiB; the images are sparse.
-    await world.addDisk("usb-ONE", 6000);
-    await world.addDisk("usb-TWO", 6000);
+    await world.addDisk("usb-ONE", megabytes);
+    await world.addDisk("usb-TWO", megabytes);
     const all = bundles();
     for (const bundle of [all.disks, all.docker, all.secrets, all.immich, all.tunnel, all.backup]) {
       const result = await world.apply(bundle);
