@@ -3,6 +3,7 @@
 Asked in each run, not by a program that stays in memory and wakes HDD2.
 """
 
+import contextlib
 import json
 
 import backup_status
@@ -68,8 +69,10 @@ def put_to_sleep(device):
     tried = (["hdparm", "-q", "-y", device], ["sdparm", "--quiet", "--command=stop", device])
     asleep = False
     for command in tried:
-        run(command, check=False)
-        asleep = "standby" in output(["hdparm", "-C", device], check=False)
+        # An older installation lacks sdparm, and no photo hangs on it.
+        with contextlib.suppress(UserError):
+            run(command, check=False)
+            asleep = "standby" in output(["hdparm", "-C", device], check=False)
         if asleep:
             break
     say("the backup disk sleeps" if asleep else "<5>the backup disk does not sleep when it is told to: its USB bridge does not pass it on")

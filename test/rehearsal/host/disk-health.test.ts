@@ -78,7 +78,7 @@ describe("what the disks tell of themselves", () => {
     expect((await house.backUp()).code).toBe(0);
     expect(await problems()).toEqual(["main-wearing"]);
     expect((await house.problems())[0]!.what).toMatch(
-      /^The photos disk \(.*\) has 8 sectors that it could not read\.$/,
+      /^The photos' disk \(.*\) has 8 sectors that it could not read\.$/,
     );
   });
 
