@@ -33,7 +33,7 @@ section resets
 section bridges
 for disk in /sys/block/sd*; do
   [ -e "$disk" ] && udevadm info --query=property --path="$disk" 2>/dev/null |
-    awk -F= '/^ID_USB_VENDOR_ID=/ { vendor = $2 } /^ID_USB_MODEL_ID=/ { print vendor ":" $2 }'
+    awk -F= '{ found[$1] = $2 } END { if (found["ID_USB_VENDOR_ID"]) print found["ID_USB_VENDOR_ID"] ":" found["ID_USB_MODEL_ID"] }'
 done
 section clock
 date +%s
