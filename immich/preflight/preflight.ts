@@ -176,7 +176,9 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
       found.push({ property: error.setting ?? "pi", reason: error.message, outOfReach });
     }
     const changes = toChange(olds?.contents, news.contents);
-    if (changes.length > 0) return refusal(found, changes);
+    // A machine that is not the pinned one stops all: it is another Pi, another card, or somebody in between.
+    const another = found.some(({ property }) => property === "pi.hostKey");
+    if (changes.length > 0 || another) return refusal(found, changes);
     for (const { property, reason, outOfReach } of found) {
       await context.log(
         "warning",

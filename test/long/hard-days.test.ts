@@ -80,6 +80,20 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     });
     expect(`${started.code} ${started.stderr}`).toBe("0 ");
   };
+  /** Pulls HDD1, and waits until all that hung on it has ended. */
+  const unplug = async () => {
+    await world.pi.detachDisk("hdd1");
+    await until("The end of every container", 180, async () => {
+      const { stdout } = await world.asRoot(["sh", "-c", "pgrep -c containerd-shim || true"]);
+      return stdout.trim() === "0";
+    });
+    await until("The end of their units", 120, async () => {
+      const states = await root(
+        "systemctl is-active docker ouchi-immich ouchi-cloudflared || true",
+      );
+      return states === "inactive\ninactive\ninactive";
+    });
+  };
   const replug = async (unreadable: number[] = []) => {
     await world.pi.attachDisk("hdd1", unreadable);
     await until("The disk", 60, async () => {
@@ -159,17 +173,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
   });
 
   it("when HDD1 is pulled out while it serves: all stops, and one command brings it back (row 9)", async () => {
-    await world.pi.detachDisk("hdd1");
-    await until("The end of every container", 180, async () => {
-      const { stdout } = await world.asRoot(["sh", "-c", "pgrep -c containerd-shim || true"]);
-      return stdout.trim() === "0";
-    });
-    await until("The end of their units", 120, async () => {
-      const states = await root(
-        "systemctl is-active docker ouchi-immich ouchi-cloudflared || true",
-      );
-      return states === "inactive\ninactive\ninactive";
-    });
+    await unplug();
     // Nothing begins anew in the empty folder, then or later.
     await new Promise((resolve) => setTimeout(resolve, 30_000));
     expect(await root("ls -A /mnt/hdd1; pgrep -c containerd-shim || true")).toBe("0");
@@ -332,7 +336,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       ),
     );
     expect(sector).toBeGreaterThan(0);
-    await world.pi.detachDisk("hdd1");
+    await unplug();
     await replug([sector]);
     expect((await world.asRoot(["cat", path!])).code).not.toBe(0);
     await anotherHour();
@@ -348,7 +352,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(before.length + 1);
     // A disk in its place on which the sector is whole: the next run is good.
-    await world.pi.detachDisk("hdd1");
+    await unplug();
     await replug();
     await anotherHour();
     expect(await backUp()).toBe(0);

@@ -104,6 +104,9 @@ describe("Preflight", () => {
     expect(failures[0]!.reason).toMatch(/^pi\.hostKey: /);
     expect(failures[0]!.reason.match(/SHA256:[A-Za-z0-9+/]{43}/g)).toHaveLength(2);
     expect(sshd.logins()).toBe(before);
+    // Also when nothing on the Pi has to change: it is another Pi, another card, or somebody in between.
+    const again = inputs({ hostKey: publicKey });
+    expect((await plugin.check(of, again, again)).failures).toEqual(failures);
   });
 
   it("refuses a pinned key of a kind that the machine has not", async () => {
