@@ -8,6 +8,12 @@ interface Counted {
   files: number;
   rows: Record<string, number>;
 }
+interface Disk {
+  name: string;
+  mounted: boolean;
+  free?: number;
+  size?: number;
+}
 /** What `backup status` on the Pi prints; times are UTC, sizes bytes. */
 export interface Status {
   now: string;
@@ -27,7 +33,7 @@ export interface Status {
     lastGoodDrill?: { at: string; archive: string; photos: number };
   };
   nextRun: string | null;
-  disks: Record<string, { name: string; mounted: boolean; free?: number; size?: number }>;
+  disks: Record<string, Disk>;
 }
 
 /** `ouchi status`: how the Pi and its backups are, in a few lines. Exit status 1 when something is wrong. */
@@ -68,10 +74,18 @@ export function statusLines({ now, health, backups, nextRun, disks }: Status): s
     `Next backup        ${nextRun ? localTime(nextRun) : "never: backup.schedule names no day"}`,
     `Last good drill    ${lastGoodDrill ? `${when(lastGoodDrill.at)}: ${lastGoodDrill.archive}, ${lastGoodDrill.photos} photos compared` : "none yet"}`,
     ...Object.entries(disks).map(
-      ([role, { name, free, size }]) =>
-        `${(role === "main" ? "Photos' disk" : "Backup disk").padEnd(19)}${name}${size && free !== undefined ? `, ${gigabytes(free)} of ${gigabytes(size)} free` : role === "main" ? ", not mounted" : backups.backupDiskSleeps === false ? ", not mounted; its USB bridge does not let it sleep" : ", asleep"}${smartWords(backups.smart?.[role])}`,
+      ([role, disk]) =>
+        `${(role === "main" ? "Photos' disk" : "Backup disk").padEnd(19)}${disk.name}, ${diskState(role, disk, backups)}${smartWords(backups.smart?.[role])}`,
     ),
   ];
+}
+
+function diskState(role: string, { free, size }: Disk, { backupDiskSleeps }: Status["backups"]) {
+  if (size && free !== undefined) return `${gigabytes(free)} of ${gigabytes(size)} free`;
+  if (role === "main") return "not mounted";
+  return backupDiskSleeps === false
+    ? "not mounted; its USB bridge does not let it sleep"
+    : "asleep";
 }
 
 const smartWords = (told?: { verdict: string; hours: number | null }) =>

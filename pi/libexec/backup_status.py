@@ -35,7 +35,7 @@ def schedule():
 
 def local_time(stamp):
     """Of the Pi's zone, in which cron's line counts, without one."""
-    return datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).astimezone().replace(tzinfo=None)
+    return datetime.datetime.fromtimestamp(host.seconds_of(stamp))
 
 
 def overdue():

@@ -82,6 +82,11 @@ def say(text):
     print(text, flush=True)
 
 
+def several(names, between="; "):
+    """As many as a sentence bears."""
+    return between.join([*names[:5], *(["…"] if len(names) > 5 else [])])
+
+
 def user_number(name):
     return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
 

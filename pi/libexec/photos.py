@@ -118,15 +118,15 @@ def last_version():
     return psql('SELECT "version" FROM "version_history" ORDER BY "createdAt" DESC LIMIT 1;') or None
 
 
-def own_originals(container):
-    """The condition on "asset" for what is ours: an external library's files are not, and their checksum is that of their path."""
-    known = columns("asset", container=container)
+def own_originals(database=DATABASE, container=DATABASE_CONTAINER):
+    """The condition on "asset" for what is ours: an external library's files are not, and their checksum is that of their path. None without the table."""
+    known = columns("asset", database, container)
     return None if not known else 'NOT "isExternal"' if "isExternal" in known else "true"
 
 
 def some_originals(limit, container=DATABASE_CONTAINER):
     """At random, with their owners."""
-    own = own_originals(container)
+    own = own_originals(container=container)
     if own is None:
         return []
     return rows(
@@ -138,7 +138,7 @@ def some_originals(limit, container=DATABASE_CONTAINER):
 
 def originals(container=DATABASE_CONTAINER):
     """id → path on the Pi of every photo that is ours."""
-    own = own_originals(container)
+    own = own_originals(container=container)
     found = [] if own is None else rows(f'SELECT "id", "originalPath" FROM "asset" WHERE {own}', container=container)
     return {each["id"]: place for each in found if (place := on_host(each["originalPath"]))}
 

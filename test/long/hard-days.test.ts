@@ -94,12 +94,15 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       return states === "inactive\ninactive\ninactive";
     });
   };
-  const replug = async (unreadable: number[] = []) => {
-    await world.pi.attachDisk("hdd1", unreadable);
+  const plugIn = async (disk: "hdd1" | "hdd2", unreadable: number[] = []) => {
+    await world.pi.attachDisk(disk, unreadable);
     await until("The disk", 60, async () => {
-      const { code } = await world.asRoot(["sh", "-c", "blkid -L ouchi-hdd1"]);
+      const { code } = await world.asRoot(["sh", "-c", `blkid -L ouchi-${disk}`]);
       return code === 0;
     });
+  };
+  const replug = async (unreadable: number[] = []) => {
+    await plugIn("hdd1", unreadable);
     await start();
     await world.untilServing(300);
   };
@@ -311,11 +314,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     await world.untilServing(120);
     expect(await root("findmnt -n /mnt/hdd2 || true; ls -A /mnt/hdd2")).toBe("");
     expect((await world.asRoot(["mkdir", "/mnt/hdd2/borg"])).code).not.toBe(0);
-    await world.pi.attachDisk("hdd2");
-    await until("The disk", 60, async () => {
-      const { code } = await world.asRoot(["sh", "-c", "blkid -L ouchi-hdd2"]);
-      return code === 0;
-    });
+    await plugIn("hdd2");
     await root("rm /mnt/hdd1/immich/images/thumbs/large");
     expect(await wholeArchives()).toEqual(before);
     await anotherHour();

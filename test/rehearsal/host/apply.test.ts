@@ -104,8 +104,6 @@ describe("apply on a bare Pi", () => {
 
     it("converges after a cut at every single step, with files old or new and never half", async () => {
       await world.apply(before);
-      const cut = readFileSync(new URL("./stand-ins/cut.py", import.meta.url), "utf8");
-      world.write("/usr/local/sbin/cut.py", cut, 0o755);
       const states = [
         { bundle: after, one: "new one\n", folder: "added" },
         { bundle: before, one: "old one\n", folder: "gone" },

@@ -32,7 +32,7 @@ describe("a backup on a bad day", () => {
   const backUp = () => house.backUp();
   const status = () => world.json<Status>("/var/lib/ouchi-photos/backup-status.json");
   const borg = (script: string) => house.borg(script);
-  const archives = async () => (await borg("borg list --short immich")).split("\n").filter(Boolean);
+  const archives = () => house.archives();
   const dumps = () => world.shell(`ls ${dumpsFolder} | grep 'sql$'`);
   const serverRuns = async () =>
     (await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "immich_server"])) ===

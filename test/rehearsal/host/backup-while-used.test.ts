@@ -46,8 +46,7 @@ describe("a backup of a library in use", () => {
     world.json<{ last: Made; newest: Made }>("/var/lib/ouchi-photos/backup-status.json");
   const last = () => status().last;
   const newest = () => status().newest.archive;
-  const archives = async () =>
-    (await house.borg("borg list --short immich")).split("\n").filter(Boolean);
+  const archives = () => house.archives();
   const paths = async (archive: string) =>
     (await house.borg(`borg list --short immich::${archive}`)).split("\n");
   const stops = async () =>

@@ -49,6 +49,18 @@ export function bundles(images = imagesLock(), own = secrets) {
   };
 }
 
+/** In an `up`'s order. Answers what the first that fails says, or undefined. */
+export async function applyAll(
+  world: HostWorld,
+  all: ReturnType<typeof bundles>,
+): Promise<string | undefined> {
+  for (const bundle of [all.disks, all.docker, all.secrets, all.immich, all.tunnel, all.backup]) {
+    const result = await world.apply(bundle);
+    if (result.code !== 0) return `${bundle.subject}: ${result.stderr}`;
+  }
+  return undefined;
+}
+
 /** Immich's tables as far as the kit looks at them, and one that only the dump's order would find. */
 export const schema = `
 create table "user" ("id" uuid primary key, "name" text not null, "email" text not null, "isAdmin" boolean not null default false, "deletedAt" timestamptz);
@@ -85,12 +97,8 @@ export class DeployedWorld {
     await world.layPrograms();
     await world.addDisk("usb-ONE", megabytes);
     await world.addDisk("usb-TWO", megabytes);
-    const all = bundles();
-    for (const bundle of [all.disks, all.docker, all.secrets, all.immich, all.tunnel, all.backup]) {
-      const result = await world.apply(bundle);
-      if (result.code !== 0)
-        throw new Error(`${bundle.subject}: ${result.stderr}\n${result.stdout}`);
-    }
+    const refused = await applyAll(world, bundles());
+    if (refused) throw new Error(refused);
     const deployed = new DeployedWorld(world);
     await deployed.sql(schema);
     await world.shell(
@@ -123,6 +131,11 @@ export class DeployedWorld {
        cd /mnt/hdd2/borg
        ${script}`,
     );
+  }
+
+  /** Names, oldest first. */
+  async archives(): Promise<string[]> {
+    return (await this.borg("borg list --short immich")).split("\n").filter(Boolean);
   }
 
   /** What the Pi's look for a bad day finds. */

@@ -46,8 +46,7 @@ describe("what the disks tell of themselves", () => {
   };
   const status = async () =>
     JSON.parse(await world.must(["/usr/local/libexec/ouchi-photos/backup", "status"])) as Status;
-  const archives = async () =>
-    (await house.borg("borg list --short immich")).split("\n").filter(Boolean);
+  const archives = () => house.archives();
   const problems = async () => (await house.problems()).map(({ key }) => key);
 
   it("a bridge that passes nothing on: said, no failure, and nothing claimed", async () => {

@@ -73,14 +73,14 @@ describe("the drill", () => {
     const [rows, files, archives] = [
       await house.everyRow(),
       await world.shell(`cd ${folder}; sha1sum *`),
-      await borg("borg list --short /mnt/hdd2/borg/immich"),
+      await house.archives(),
     ];
     expect(await hold()).toMatchObject({ code: 0, stderr: "" });
     const calls = (await world.calls()).map((call) => call.join(" "));
     expect(calls.filter((call) => /docker (stop|start|compose)/.test(call))).toEqual([]);
     expect(await house.everyRow()).toBe(rows);
     expect(await world.shell(`cd ${folder}; sha1sum *`)).toBe(files);
-    expect(await borg("borg list --short /mnt/hdd2/borg/immich")).toBe(archives);
+    expect(await house.archives()).toEqual(archives);
     await nothingIsLeft();
   });
 
@@ -98,7 +98,7 @@ describe("the drill", () => {
     await world.shell(`cp -p /root/kept '${folder}/IMG_2.jpg'`);
     expect(failed.code).toBe(1);
     expect(failed.stderr).toContain(
-      `Of 3 photos of "${(await borg("borg list --short /mnt/hdd2/borg/immich")).split("\n").at(-1)}", 1 did not come back: ${folder}/IMG_2.jpg of ken is not what its checksum says.`,
+      `Of 3 photos of "${(await house.archives()).at(-1)}", 1 did not come back: ${folder}/IMG_2.jpg of ken is not what its checksum says.`,
     );
     expect(status().drill.result).toBe("failed");
     expect(status().lastGoodDrill).toEqual(good);
@@ -138,14 +138,14 @@ describe("the drill", () => {
     expect(await hold()).toMatchObject({ code: 0, stderr: "" });
 
     // The repository's config is lost; the copy brings the archives back, in the words of docs/restore.md.
-    const before = await borg("borg list --short /mnt/hdd2/borg/immich");
+    const before = await house.archives();
     await borg(
       "cp -p /mnt/hdd2/borg/immich/config /root/config; sed -i '/^key = /,$d' /mnt/hdd2/borg/immich/config",
     );
     const refused = await world.program("backup", "list");
     expect(refused.code).not.toBe(0);
     await borg(`borg key import /mnt/hdd2/borg/immich ${copy}`);
-    expect(await borg("borg list --short /mnt/hdd2/borg/immich")).toBe(before);
+    expect(await house.archives()).toEqual(before);
     expect(await world.program("backup", "list")).toMatchObject({ code: 0, stderr: "" });
   });
 

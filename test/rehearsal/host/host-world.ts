@@ -39,6 +39,7 @@ const standIns = {
   "disk.py": ["hdparm", "sdparm", "smartctl"],
   "docker.py": ["docker"],
   "borgmatic.py": ["borgmatic"],
+  "cut.py": ["cut.py"],
 };
 export const libexec = "/usr/local/libexec/ouchi-photos";
 

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { bundleInput } from "../../../pi/bundles.ts";
 import { bundles, DeployedWorld, imagesLock } from "./deployed-world.ts";
@@ -24,8 +23,6 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     world = house.world;
     await house.addPhoto("one.jpg", "one");
     await house.addPhoto("two.jpg", "two");
-    const cut = readFileSync(new URL("./stand-ins/cut.py", import.meta.url), "utf8");
-    world.write("/usr/local/sbin/cut.py", cut, 0o755);
     // A shorter wait for an answer that does not come.
     const path = `${libexec}/upgrade.py`;
     world.write(path, world.read(path).replace("WAIT_SECONDS = 2700", "WAIT_SECONDS = 4"));
