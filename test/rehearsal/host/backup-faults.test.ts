@@ -47,7 +47,7 @@ describe("a backup on a bad day", () => {
        for words in '-f [l]ibexec/ouchi-photos/backup' '-f [b]in/borg' '-x pg_dump'; do pkill -KILL $words || true; done`,
     );
     expect((await running).code).not.toBe(0);
-    await world.shell("umount /mnt/hdd2 2>/dev/null || true");
+    await house.takeBackupDiskDown();
   };
   const isWhole = async () => {
     await borg("borg break-lock immich; borg check --verify-data immich");
@@ -127,9 +127,8 @@ describe("a backup on a bad day", () => {
     expect((await world.calls()).map((call) => call.join(" "))).not.toContain(
       "docker stop --time 60 immich_server",
     );
-    await world.shell(
-      "pkill -KILL -f '[b]in/borg'; pkill sleep; sleep 0.5; umount /mnt/hdd2 || true",
-    );
+    await world.shell("pkill -KILL -f '[b]in/borg'; pkill sleep");
+    await house.takeBackupDiskDown();
     await borg("borg break-lock immich");
     expect(await archives()).toEqual(before);
     await nextIsGood();

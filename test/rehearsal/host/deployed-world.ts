@@ -133,6 +133,17 @@ export class DeployedWorld {
     );
   }
 
+  /** Unmounts HDD2 after a kill, once what was ended has really let go of it. */
+  takeBackupDiskDown(): Promise<string> {
+    return this.world.shell(
+      `for try in $(seq 300); do
+         mountpoint --quiet /mnt/hdd2 || exit 0
+         umount /mnt/hdd2 2>/dev/null || sleep 0.1
+       done
+       exit 1`,
+    );
+  }
+
   /** Names, oldest first. */
   async archives(): Promise<string[]> {
     return (await this.borg("borg list --short immich")).split("\n").filter(Boolean);

@@ -95,7 +95,7 @@ describe("backups that outlived their house", () => {
       ]);
       whole = result.code === 0;
       if (!whole) expect(result.code, result.stderr).toBe(137);
-      await world.shell("umount /mnt/hdd2 2>/dev/null || true");
+      await house.takeBackupDiskDown();
       expect(
         await world.shell(
           "cd /mnt/hdd1/immich; cat images/library/newer.jpg images.before-restore-*/library/newer.jpg 2>/dev/null || true",
