@@ -160,7 +160,7 @@ def record_repository(found):
 
 
 def open_repository(create=False):
-    """Makes the repository once; afterwards a missing or another one is an error, never a reason to begin anew."""
+    """Makes the repository once; afterwards a missing or another one is an error, never a reason to begin anew. Answers as `listed`."""
     known = recorded_id()
     if not os.path.exists(PASSPHRASE):
         raise UserError(f'The passphrase of the backups is missing at "{PASSPHRASE}"; run "pulumi up" again. Nothing was changed.')
@@ -179,7 +179,9 @@ def open_repository(create=False):
         lend_reserve(False)
         say(f"made an encrypted repository at {REPOSITORY}")
     break_stale_lock()
-    found = json.loads(borg("info", "--json", REPOSITORY).stdout)["repository"]["id"]
+    # Borg is slow to start on a Pi: one answer tells the repository and its archives.
+    told = read()
+    found = told["repository"]["id"]
     if known and known != found:
         raise UserError(
             f'"{REPOSITORY}" is the repository "{found}", but this house\'s backups are "{known}". Is this the right disk? Nothing was changed.'
@@ -189,22 +191,28 @@ def open_repository(create=False):
         # The key lies in the repository, sealed by the passphrase; a repository whose config is lost opens with this copy.
         key = borg("key", "export", REPOSITORY).stdout
         host.write_file(KEY_COPY, key.encode(), 0o600)
+    return listed(told)
 
 
-def listed():
+def read():
+    """The repository's id and archives, as Borg tells them."""
+    return json.loads(borg("list", "--json", REPOSITORY).stdout)
+
+
+def listed(told=None):
     """Oldest first: name and time."""
-    found = json.loads(borg("list", "--json", REPOSITORY).stdout)["archives"]
-    return [{"name": each["name"], "time": each["time"]} for each in found]
+    told = told or read()
+    return [{"name": each["name"], "time": each["time"]} for each in told["archives"]]
 
 
-def show():
-    for each in listed():
+def show(present):
+    for each in present:
         say(f'{each["name"]}  {each["time"]}')
 
 
-def names():
+def names(present):
     """Oldest first; at least one."""
-    found = [each["name"] for each in listed()]
+    found = [each["name"] for each in present]
     if not found:
         raise UserError("There is no archive on the backup disk yet. Nothing was changed.")
     return found

@@ -48,7 +48,7 @@ def hold():
 
 
 def restore_beside():
-    archive = archives.names()[-1]
+    archive = archives.names(archives.listed())[-1]
     clear()
     try:
         say(f"drill: restoring {archive} beside the house")

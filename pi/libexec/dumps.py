@@ -56,21 +56,16 @@ def require_room(path, use, rest=""):
         raise UserError(f"{host.MAIN} has {room >> 20} MiB free, and {use} a dump of {size >> 20} MiB wants three times as much.{rest}")
 
 
-def newest_in(archive):
-    found = sorted(path for path in archives.paths_below(archive, FOLDER) if NAME.fullmatch(os.path.basename(path)))
-    if not found:
-        raise UserError(f'The archive "{archive}" holds no dump of the database. Choose another with --archive. {UNCHANGED}')
-    return found[-1]
-
-
 def stage(archive, folder):
     """The newest dump of the archive, extracted into an emptied folder and checked, with its manifest if it has one."""
     shutil.rmtree(folder, ignore_errors=True)
     host.make_folder(folder, 0o700)
-    path = newest_in(archive)
-    manifest = path + ".manifest.json"
-    present = archives.holds(archive, [path, manifest])
-    archives.extract(archive, sorted(present), folder)
+    present = archives.paths_below(archive, FOLDER)
+    found = sorted(path for path in present if NAME.fullmatch(os.path.basename(path)))
+    if not found:
+        raise UserError(f'The archive "{archive}" holds no dump of the database. Choose another with --archive. {UNCHANGED}')
+    path, manifest = found[-1], found[-1] + ".manifest.json"
+    archives.extract(archive, [each for each in (path, manifest) if each in present], folder)
     check(folder + path)
     return folder + path, host.read_json(folder + manifest)
 
