@@ -212,15 +212,23 @@ describe("apply on a bare Pi", () => {
       }
     }, 300_000);
 
+    const asNobody = (words: string[], stdin: string) =>
+      world.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ...words], {
+        stdin,
+      });
+    const lookAsNobody = async () => {
+      const facts = new URL("../../../immich/preflight/facts.sh", import.meta.url);
+      return (await asNobody(["sh", "-s"], readFileSync(facts, "utf8"))).stdout;
+    };
+
     it("changes nothing where sudo is refused, and nothing without it (row 35)", async () => {
-      const asNobody = (...words: string[]) =>
-        world.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ...words], {
-          stdin: bundleInput(before),
-        });
-      const refused = await asNobody("sudo", "-n", `${libexec}/apply`, "system");
+      const refused = await asNobody(
+        ["sudo", "-n", `${libexec}/apply`, "system"],
+        bundleInput(before),
+      );
       expect(refused.code).toBe(1);
       expect(refused.stderr).toMatch(/a password is required|not allowed/);
-      const plain = await asNobody(`${libexec}/apply`, "system");
+      const plain = await asNobody([`${libexec}/apply`, "system"], bundleInput(before));
       expect(plain).toMatchObject({
         code: 1,
         stderr: '"apply" must run as root: start it with sudo.',
@@ -228,12 +236,22 @@ describe("apply on a bare Pi", () => {
       expect(world.exists("/etc/ouchi-photos")).toBe(false);
       expect(world.exists("/var/lib/ouchi-photos")).toBe(false);
       // What the preflight sends finds it out before anything is sent to "apply".
-      const facts = new URL("../../../immich/preflight/facts.sh", import.meta.url);
-      const looked = await world.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-s"],
-        { stdin: readFileSync(facts, "utf8") },
+      expect(await lookAsNobody()).toContain("@sudo\nno\n");
+    });
+
+    it("finds a Borg in a crontab that only root may read", async () => {
+      await world.shell(
+        `echo 'nobody ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/nobody
+         mkdir -p /var/spool/cron/crontabs; chmod 1730 /var/spool/cron/crontabs
+         printf '# borg was here\n0 1 * * 6 /immich-borg.sh\n' > /var/spool/cron/crontabs/root
+         echo '0 1 * * 6 root borg' > /etc/cron.d/ouchi-photos`,
       );
-      expect(looked.stdout).toContain("@sudo\nno\n");
+      expect(await lookAsNobody()).toContain(
+        "@schedules\n/var/spool/cron/crontabs/root:0 1 * * 6 /immich-borg.sh\n@",
+      );
+      await world.shell(
+        "rm /etc/sudoers.d/nobody /var/spool/cron/crontabs/root /etc/cron.d/ouchi-photos",
+      );
     });
 
     it("is not kept out by a lock of an earlier boot, nor by one whose holder was killed (row 35)", async () => {
