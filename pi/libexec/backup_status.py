@@ -1,7 +1,8 @@
 """backup-status.json: what is known of the backups, for `health`, `backup status` and the laptop.
 
-{format, running, last, lastGood, newest, drill, lastGoodDrill}: the run that is at work, the last one however it ended, the last
-good one with what it counted, the newest archive, and the last two drills in the same way. Times are UTC.
+{format, running, last, lastGood, newest, drill, lastGoodDrill, cut}: the run that is at work, the last one however it ended, the last
+good one with what it counted, the newest archive, the last two drills in the same way, and the start of a run that a power cut
+ended, until one is good again. Times are UTC.
 """
 
 import datetime

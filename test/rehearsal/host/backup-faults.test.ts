@@ -74,6 +74,35 @@ describe("a backup on a bad day", () => {
     },
   );
 
+  it("cut with the Pi's power: made up for after the boot, but once only, and then told (row 1)", async () => {
+    const isStarted = async () =>
+      (await world.calls()).some((call) =>
+        call.join(" ").endsWith("start --no-block ouchi-backup.service"),
+      );
+    const afterAnotherBoot = async () => {
+      await cutAt("-f '[b]in/borg .*create'");
+      await world.shell(
+        `sed -i 's/"bootId": "[^"]*"/"bootId": "an-earlier-one"/' /var/lib/ouchi-photos/backup-status.json`,
+      );
+      await world.calls();
+      return world.must([`${libexec}/backup`, "catch-up"]);
+    };
+    expect(await afterAnotherBoot()).toMatch(/the run of \S+ was cut; starting it once more/);
+    expect(await isStarted()).toBe(true);
+    expect(await troubles()).toEqual([
+      expect.stringMatching(/^backup-failed: .* It is tried once more, by itself/),
+    ]);
+    expect(await afterAnotherBoot()).toContain("for the second time in a row");
+    expect(await isStarted()).toBe(false);
+    expect(await troubles()).toEqual([
+      expect.stringMatching(/^backup-failed: .* too much for the power supply/),
+    ]);
+    await borg("borg break-lock immich");
+    await nextIsGood();
+    expect(await afterAnotherBoot()).toContain("starting it once more");
+    await nextIsGood();
+  });
+
   it("cut in the dump: it never becomes one, the earlier ones stay, and the next run clears it away (row 2)", async () => {
     const before = await dumps();
     // pg_dump waits for a table that another session holds.
