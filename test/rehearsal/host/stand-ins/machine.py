@@ -20,8 +20,11 @@ def load():
 
 
 def save(state):
-    with open(STATE, "w") as file:
+    # Whole, also for a command that reads it meanwhile.
+    waiting = f"{STATE}.{os.getpid()}"
+    with open(waiting, "w") as file:
         json.dump(state, file)
+    os.replace(waiting, STATE)
 
 
 def unknown(argv):
