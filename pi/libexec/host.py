@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import pwd
-import secrets
 import subprocess
 import sys
 import time
@@ -298,7 +297,7 @@ def keyed_hash(data):
     path = STATE + "/hash-key"
     if not os.path.exists(path):
         make_folder(STATE, 0o755)
-        write_file(path, secrets.token_bytes(32), 0o600)
+        write_file(path, os.urandom(32), 0o600)
     return hmac.new(pathlib.Path(path).read_bytes(), data, hashlib.sha256).hexdigest()
 
 
