@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import time
 
 import disk_health
@@ -44,7 +45,8 @@ def borg(*arguments, check=True, **options):
                 f'The passphrase in "{PASSPHRASE}" does not open the backups at "{REPOSITORY}". The right one stands on the recovery sheet: give it to '
                 'the stack by "pulumi config set --secret ouchi-photos:borgPassphrase" and run "pulumi up" again. Nothing was changed.'
             )
-        raise host.CommandFailed(["borg", *arguments], done.returncode, done.stderr or "")
+        # After a stack of its own Borg tells of its platform, which helps nobody here.
+        raise host.CommandFailed(["borg", *arguments], done.returncode, (done.stderr or "").split("\nPlatform: ")[0])
     return done
 
 
@@ -127,6 +129,29 @@ def break_stale_lock():
     say("took away the lock of a run that was cut")
 
 
+# What Borg's cache of one repository is made of.
+CACHE_FILES = ("config", "chunks", "files")
+# Linux has long written a file to the disk that is so old, in seconds.
+SETTLED = 120
+
+
+def mend_cache():
+    """After a power cut in a run Borg would roll its cache back to copies that never reached the disk, and fail at every run from then on.
+
+    Until the end of a run, what the copies were made of lies untouched beside them, and serves. Else the cache goes: the next run makes
+    it again, and reads every photo for it. Source: LocalCache's begin_txn, commit and rollback in Borg 1.4.
+    """
+    for cache in pathlib.Path(f"{kit_folder()}/borg/.cache/borg").glob("*/"):
+        files, copies = [cache / name for name in CACHE_FILES], cache / "txn.active"
+        if copies.exists():
+            settled = copies.stat().st_mtime - SETTLED
+            if all(each.exists() and each.stat().st_mtime < settled for each in files):
+                shutil.rmtree(copies)
+        if copies.exists() or "[cache]" not in (host.read_text(files[0]) or ""):
+            shutil.rmtree(cache)
+            say("a run that was cut has spoiled what Borg knew of the photos' files: the next one reads them all")
+
+
 def lend_reserve(lent):
     """Room that Borg leaves, for the day on which the disk is full."""
     borg("config", REPOSITORY, "additional_free_space", "0" if lent else "2G")
@@ -179,6 +204,7 @@ def open_repository(create=False):
         lend_reserve(False)
         say(f"made an encrypted repository at {REPOSITORY}")
     break_stale_lock()
+    mend_cache()
     # Borg is slow to start on a Pi: one answer tells the repository and its archives.
     told = read()
     found = told["repository"]["id"]

@@ -38,17 +38,18 @@ describe("a backup on a bad day", () => {
     (await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "immich_server"])) ===
     "true";
   const troubles = async () => (await house.problems()).map(({ key, what }) => `${key}: ${what}`);
-  /** Ends a run and all that it has started, as a power cut would, once a process of this kind has lived for a while. */
-  const cutAt = async (kind: string, seconds = 0) => {
+  /** Ends a run and all that it has started, as a power cut would, a while after something has become true. */
+  const cutWhen = async (condition: string, seconds = 0) => {
     const running = world.program("backup", "run");
     await world.shell(
-      `for try in $(seq 1500); do pgrep ${kind} >/dev/null && break; sleep 0.02; done
-       pgrep ${kind} >/dev/null; sleep ${seconds}
+      `for try in $(seq 1500); do ${condition} && break; sleep 0.02; done
+       ${condition}; sleep ${seconds}
        for words in '-f [l]ibexec/ouchi-photos/backup' '-f [b]in/borg' '-x pg_dump'; do pkill -KILL $words || true; done`,
     );
     expect((await running).code).not.toBe(0);
     await house.takeBackupDiskDown();
   };
+  const cutAt = (kind: string, seconds = 0) => cutWhen(`pgrep ${kind} >/dev/null`, seconds);
   const isWhole = async () => {
     await borg("borg break-lock immich; borg check --verify-data immich");
     const list = await archives();
@@ -102,6 +103,26 @@ describe("a backup on a bad day", () => {
     expect(await afterAnotherBoot()).toContain("starting it once more");
     await nextIsGood();
   });
+
+  it.each([
+    ["serves on", "-1 hour", false],
+    ["is made again where the disk may not have it whole", "now", true],
+  ])(
+    "cut with the Pi's power, and Borg's unwritten copies with it: what it knew of the files %s (row 1)",
+    async (_, written, madeAgain) => {
+      await world.shell(`head -c 150000000 /dev/urandom > ${thumbs}/large`);
+      await cutWhen("[ -e /mnt/hdd1/kit/borg/.cache/borg/*/txn.active/files ]");
+      await world.shell(
+        `rm ${thumbs}/large; cd /mnt/hdd1/kit/borg/.cache/borg/*/; truncate -s 0 txn.active/*
+         touch -d '${written}' config chunks files`,
+      );
+      const next = await backUp();
+      expect(next).toMatchObject({ code: 0, stderr: "" });
+      expect(next.stdout.includes("the next one reads them all")).toBe(madeAgain);
+      await isWhole();
+      await nextIsGood();
+    },
+  );
 
   it("cut in the dump: it never becomes one, the earlier ones stay, and the next run clears it away (row 2)", async () => {
     const before = await dumps();
