@@ -14,6 +14,8 @@ from host import UserError
 NAME = "backup-status.json"
 CRON = "/etc/cron.d/ouchi-photos"
 SINCE = host.STATE + "/backup-since"
+# The counts of the last good run once more, beside its archives: a new SD card still knows what the library was.
+BESIDE_ARCHIVES = host.BACKUP + "/last-good.json"
 # A run may take this long before it is missed.
 GRACE = datetime.timedelta(days=1)
 
@@ -24,6 +26,19 @@ def read():
 
 def write(**changes):
     host.keep_state(NAME, {**read(), **changes})
+
+
+def good_run(started_at, counted):
+    """A run has ended well, with HDD2 mounted."""
+    done = {"result": "good", "startedAt": started_at, "finishedAt": host.now(), **counted}
+    good = {"at": done["finishedAt"], **counted}
+    host.write_json(BESIDE_ARCHIVES, good)
+    write(last=done, lastGood=good, running=None, cut=None)
+
+
+def last_good():
+    """What the last good run counted, with HDD2 mounted; empty before the first."""
+    return read().get("lastGood") or host.read_json(BESIDE_ARCHIVES) or {}
 
 
 def schedule():
