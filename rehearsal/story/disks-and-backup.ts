@@ -45,7 +45,13 @@ export const backupRuns: Step = {
     promise(archives.length === 1, `There should be one archive: ${archives.join(", ")}.\n${log}`);
     const config = await world.onBackupDisk(["cat", "/mnt/hdd2/borg/immich/config"]);
     promise(/^key\s*=/m.test(config), `The repository is not encrypted:\n${config}`);
-    return `${archives[0]}, encrypted; HDD2 is unmounted`;
+    const told = await world.asRoot(["cat", "/var/lib/ouchi-photos/backup-status.json"]);
+    const { drill } = JSON.parse(told.stdout) as { drill?: { result: string; archive: string } };
+    promise(
+      drill?.result === "good" && archives[0]!.startsWith(drill.archive),
+      `The first run's drill was not good:\n${told.stdout}`,
+    );
+    return `${archives[0]}, encrypted, and restored beside the house; HDD2 is unmounted`;
   },
 };
 
