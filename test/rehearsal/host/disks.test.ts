@@ -38,8 +38,8 @@ describe("the disks", () => {
       [
         "UUID=0-0 /boot/firmware vfat defaults,noauto 0 2",
         "# ouchi-photos: begin (written by the kit)",
-        `UUID=${await uuid(one)} /mnt/hdd1 ext4 defaults,noatime,nofail,errors=remount-ro,x-systemd.device-timeout=60s,x-systemd.device-bound 0 2`,
-        `UUID=${await uuid(two)} /mnt/hdd2 ext4 noauto,noatime,nofail,nodev,nosuid,noexec,errors=remount-ro,x-systemd.device-timeout=60s,x-systemd.device-bound 0 2`,
+        `UUID=${await uuid(one)} /mnt/hdd1 ext4 defaults,noatime,nofail,errors=remount-ro,x-systemd.device-timeout=3min,x-systemd.device-bound 0 2`,
+        `UUID=${await uuid(two)} /mnt/hdd2 ext4 noauto,noatime,nofail,nodev,nosuid,noexec,errors=remount-ro,x-systemd.device-timeout=3min,x-systemd.device-bound 0 2`,
         "# ouchi-photos: end",
         "",
       ].join("\n"),
