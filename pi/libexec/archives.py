@@ -135,21 +135,31 @@ CACHE_FILES = ("config", "chunks", "files")
 SETTLED = 120
 
 
+def cache_folder():
+    """Of Borg's cache, with a folder for each repository."""
+    return kit_folder() + "/borg/.cache/borg"
+
+
+def drop_cache():
+    """The next run makes it again, and reads every photo for it."""
+    shutil.rmtree(cache_folder(), ignore_errors=True)
+    say("what Borg knew of the photos' files is spoiled, as by a power cut: the next archive reads them all")
+
+
 def mend_cache():
     """After a power cut in a run Borg would roll its cache back to copies that never reached the disk, and fail at every run from then on.
 
-    Until the end of a run, what the copies were made of lies untouched beside them, and serves. Else the cache goes: the next run makes
-    it again, and reads every photo for it. Source: LocalCache's begin_txn, commit and rollback in Borg 1.4.
+    Until the end of a run, what the copies were made of lies untouched beside them, and serves; else the cache goes. Source: LocalCache's
+    begin_txn, commit and rollback in Borg 1.4.
     """
-    for cache in pathlib.Path(f"{kit_folder()}/borg/.cache/borg").glob("*/"):
+    for cache in pathlib.Path(cache_folder()).glob("*/"):
         files, copies = [cache / name for name in CACHE_FILES], cache / "txn.active"
         if copies.exists():
             settled = copies.stat().st_mtime - SETTLED
             if all(each.exists() and each.stat().st_mtime < settled for each in files):
                 shutil.rmtree(copies)
         if copies.exists() or "[cache]" not in (host.read_text(files[0]) or ""):
-            shutil.rmtree(cache)
-            say("a run that was cut has spoiled what Borg knew of the photos' files: the next one reads them all")
+            return drop_cache()
 
 
 def lend_reserve(lent):
