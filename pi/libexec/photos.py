@@ -1,6 +1,7 @@
 """Immich on this Pi: its containers, its database and its files."""
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -99,10 +100,16 @@ def on_host(path):
 
 
 def sha1(path):
+    """None, which is no photo's, where the disk does not give its bytes back."""
     digest = hashlib.sha1()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None
     return digest.digest()
 
 
