@@ -416,15 +416,15 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(synchronized).toBe("no");
     expect(stale! < today, `${stale} is no stale clock on ${today}`).toBe(true);
     await root("systemctl start --no-block ouchi-backup.service");
+    expect(await root("systemctl list-jobs --no-legend")).toMatch(
+      /ouchi-backup\.service\s+start\s+waiting/,
+    );
     await until("Immich at home", 300, async () => {
       const { stdout } = await world.asRoot([
         ...["curl", "--silent", "--max-time", "10", "http://127.0.0.1:2283/api/server/ping"],
       ]);
       return stdout.includes("pong");
     });
-    expect(await root("systemctl list-jobs --no-legend")).toMatch(
-      /ouchi-backup\.service\s+start\s+waiting/,
-    );
     // No container goes round in a circle, and the connector asks the edge in its own good time.
     const restarts = "docker inspect --format '{{.RestartCount}}' cloudflared";
     const lines = "docker logs cloudflared 2>&1 | wc -l";
