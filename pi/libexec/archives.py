@@ -216,8 +216,7 @@ def open_repository(create=False):
     break_stale_lock()
     mend_cache()
     # Borg is slow to start on a Pi: one answer tells the repository and its archives.
-    told = read()
-    found = told["repository"]["id"]
+    found, present = read()
     if known and known != found:
         raise UserError(
             f'"{REPOSITORY}" is the repository "{found}", but this house\'s backups are "{known}". Is this the right disk? Nothing was changed.'
@@ -227,18 +226,18 @@ def open_repository(create=False):
         # The key lies in the repository, sealed by the passphrase; a repository whose config is lost opens with this copy.
         key = borg("key", "export", REPOSITORY).stdout
         host.write_file(KEY_COPY, key.encode(), 0o600)
-    return listed(told)
+    return present
 
 
 def read():
-    """The repository's id and archives, as Borg tells them."""
-    return json.loads(borg("list", "--json", REPOSITORY).stdout)
+    """The repository's id, and its archives as `listed` answers them."""
+    told = json.loads(borg("list", "--json", REPOSITORY).stdout)
+    return told["repository"]["id"], [{"name": each["name"], "time": each["time"]} for each in told["archives"]]
 
 
-def listed(told=None):
+def listed():
     """Oldest first: name and time."""
-    told = told or read()
-    return [{"name": each["name"], "time": each["time"]} for each in told["archives"]]
+    return read()[1]
 
 
 def show(present):

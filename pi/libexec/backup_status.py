@@ -28,6 +28,11 @@ def write(**changes):
     host.keep_state(NAME, {**read(), **changes})
 
 
+def ended_badly(started_at, result, message, **also):
+    """A run has ended otherwise: "frozen" or "failed". `also` is written with it."""
+    write(last={"result": result, "message": message, "startedAt": started_at, "finishedAt": host.now()}, running=None, **also)
+
+
 def good_run(started_at, counted):
     """A run has ended well, with HDD2 mounted."""
     done = {"result": "good", "startedAt": started_at, "finishedAt": host.now(), **counted}
