@@ -88,6 +88,7 @@ async function rehearse(): Promise<number> {
       failed = true;
       const reason = error instanceof PromiseBroken ? error.message : (error as Error).stack;
       console.log(`✗ ${step.number}. ${step.title} (${seconds(start)})\n${reason}`);
+      console.log(await world.lastWords());
       break;
     }
   }

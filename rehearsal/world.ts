@@ -317,6 +317,17 @@ export class World {
     return stdout.split("\n").filter(Boolean).sort();
   }
 
+  /** What the containers on the Pi said last, for whoever asks why a step was not kept. */
+  async lastWords(lines = 20): Promise<string> {
+    const script = `for name in $(docker ps --all --format '{{.Names}}'); do
+      echo "--- $name"; docker logs --timestamps --tail ${lines} "$name"; done 2>&1`;
+    try {
+      return (await this.asRoot(["sh", "-c", script], 60_000)).stdout;
+    } catch (error) {
+      return `The Pi cannot be asked: ${(error as Error).message}`;
+    }
+  }
+
   /** What the kit could have left behind at Cloudflare, by kind and name. */
   async leftovers(): Promise<string[]> {
     const state = await this.cloudflare.state();

@@ -35,7 +35,12 @@ export function storyOfAHouse(title: string, last = story.length): void {
         async () => {
           expect(broken, `step ${broken} was not kept, and this one stands on it`).toBeUndefined();
           broken = step.number;
-          console.log(`${step.number}. ${await step.live(world!)}`);
+          try {
+            console.log(`${step.number}. ${await step.live(world!)}`);
+          } catch (error) {
+            console.log(await world!.lastWords());
+            throw error;
+          }
           broken = undefined;
         },
         45 * minutes,

@@ -5,7 +5,13 @@ export interface IngressRule {
   /** A regular expression. */
   path?: string;
   service: string;
-  originRequest?: { access?: AccessSettings; httpHostHeader?: string; [setting: string]: unknown };
+  originRequest?: {
+    access?: AccessSettings;
+    httpHostHeader?: string;
+    /** Seconds that an idle connection to the origin is kept. */
+    keepAliveTimeout?: number;
+    [setting: string]: unknown;
+  };
 }
 
 export interface AccessSettings {

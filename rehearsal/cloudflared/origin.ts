@@ -17,10 +17,21 @@ import {
   upgradeHeader,
 } from "./tunnel-protocol.ts";
 
-const agents = {
-  "http:": new HttpAgent({ keepAlive: true, maxSockets: 100 }),
-  "https:": new HttpsAgent({ keepAlive: true, maxSockets: 100, rejectUnauthorized: true }),
-};
+/** Seconds that cloudflared keeps an idle connection to the origin when the settings name none. */
+const defaultKeepAlive = 90;
+
+/** The connections that are kept, by protocol and by how long. */
+const agents = new Map<string, HttpAgent>();
+
+function agentFor(secure: boolean, keepAlive: number): HttpAgent {
+  const key = `${secure} ${keepAlive}`;
+  const settings = { keepAlive: true, maxSockets: 100, timeout: keepAlive * 1000 };
+  const agent =
+    agents.get(key) ??
+    (secure ? new HttpsAgent({ ...settings, rejectUnauthorized: true }) : new HttpAgent(settings));
+  agents.set(key, agent);
+  return agent;
+}
 
 /** Passes a request on to the rule's origin, and its answer back, byte by byte as they come. */
 export function proxyToOrigin(
@@ -53,7 +64,9 @@ export function proxyToOrigin(
       method: headers[":method"],
       path: headers[":path"],
       headers: outgoing,
-      agent: webSocket ? false : agents[secure ? "https:" : "http:"],
+      agent: webSocket
+        ? false
+        : agentFor(secure, rule.originRequest?.keepAliveTimeout ?? defaultKeepAlive),
     } as RequestOptions);
     request.on("error", (error) => (stream.headersSent ? giveUp(stream) : reject(error)));
     request.on("response", (response) => {

@@ -7,7 +7,11 @@ test("The ingress asks every request for the application's JWT, and answers 404 
     {
       hostname: "photos.yamada.jp",
       service: "http://localhost:2283",
-      originRequest: { access: { required: true, teamName: "yamada", audTags: ["aud-1"] } },
+      originRequest: {
+        access: { required: true, teamName: "yamada", audTags: ["aud-1"] },
+        // Below the 5 s after which Immich's server closes an idle connection.
+        keepAliveTimeout: 3,
+      },
     },
     { service: "http_status:404" },
   ]);

@@ -71,6 +71,25 @@ describe("the connector, asked behind Access' back", () => {
     expect(house.seen).toEqual([]);
   });
 
+  test("lets go of an idle connection to the origin after the time in the settings", async () => {
+    const ports = async (idleMs: number) => {
+      house.seen.length = 0;
+      const headers = { "cf-access-jwt-assertion": await token() };
+      for (const pause of [0, idleMs]) {
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        expect(await ask(headers)).toMatchObject({ status: 200 });
+      }
+      return new Set(house.seen.map(({ port }) => port)).size;
+    };
+    const access = { required: true, teamName: "family", audTag: [house.aud] };
+    await house.configure(access, { keepAliveTimeout: 1 });
+    await house.untilConnected();
+    expect(await ports(1500)).toBe(2);
+    await house.configure(access);
+    await house.untilConnected();
+    expect(await ports(1500)).toBe(1);
+  });
+
   test("stays connected while nobody asks: the edge's pings are signs of life", async () => {
     const ids = async () => {
       const { connections } = await house.api.zeroTrust.tunnels.cloudflared.get(house.tunnelId, {

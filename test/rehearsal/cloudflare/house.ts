@@ -26,6 +26,8 @@ export interface Seen {
   url: string;
   headers: IncomingHttpHeaders;
   bytes: number;
+  /** Of the connection that it came on. */
+  port: number;
 }
 
 /** A deployed house: gate, tunnel, record, connector and an origin that writes down what it sees. */
@@ -142,6 +144,7 @@ export class House {
         url: request.url!,
         headers: request.headers,
         bytes: 0,
+        port: request.socket.remotePort!,
       };
       this.seen.push(seen);
       const hash = createHash("sha1");
@@ -179,7 +182,13 @@ export class House {
       const accept = createHash("sha1")
         .update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
         .digest("base64");
-      this.seen.push({ method: "UPGRADE", url: request.url!, headers: request.headers, bytes: 0 });
+      this.seen.push({
+        method: "UPGRADE",
+        url: request.url!,
+        headers: request.headers,
+        bytes: 0,
+        port: request.socket.remotePort!,
+      });
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
       );
@@ -267,6 +276,7 @@ export class House {
 
   async configure(
     access: object = { required: true, teamName: "family", audTag: [this.aud] },
+    others: { keepAliveTimeout?: number } = {},
   ): Promise<void> {
     await this.api.zeroTrust.tunnels.cloudflared.configurations.update(this.tunnelId, {
       account_id,
@@ -275,7 +285,7 @@ export class House {
           {
             hostname: host,
             service: `http://localhost:${this.originPort}`,
-            originRequest: { access: access as never },
+            originRequest: { access: access as never, ...others },
           },
           { service: "http_status:404" } as never,
         ],

@@ -65,6 +65,7 @@ describe("the edge, from nothing to nothing", () => {
         service: "http://localhost:2283",
         originRequest: {
           access: { required: true, teamName: "family", audTag: [data.applications[0]!.aud] },
+          keepAliveTimeout: 3,
         },
       },
       { service: "http_status:404" },

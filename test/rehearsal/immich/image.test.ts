@@ -28,6 +28,8 @@ function execute(
     const process = execFile(program, words, { env }, (error, stdout, stderr) =>
       resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),
     );
+    // One that reads nothing may have ended before it is written to.
+    process.stdin!.on("error", () => undefined);
     process.stdin!.end(input);
   });
 }
