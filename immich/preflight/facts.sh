@@ -1,6 +1,7 @@
 #!/bin/sh
-# Looks at the Pi and changes nothing. Sent on standard input to "sh -s"; prints sections, each begun by
-# a line "@name". A disk that shows a file system is not read, so that a sleeping disk goes on sleeping.
+# Looks at the Pi and changes nothing. Sent on standard input to "sh -s": as root and with the word "root" where sudo
+# asks for no password, else as the user, who sees less. Prints sections, each begun by a line "@name". A disk that
+# shows a file system is not read, so that a sleeping disk goes on sleeping.
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
@@ -14,7 +15,7 @@ cat /etc/os-release 2>/dev/null
 section python3
 command -v python3
 section sudo
-if sudo -n true 2>/dev/null; then sudo=yes; else sudo=no; fi
+if [ "${1-}" = root ]; then sudo=yes; else sudo=no; fi
 echo "$sudo"
 section controllers
 cat /sys/fs/cgroup/cgroup.controllers 2>/dev/null
@@ -26,9 +27,9 @@ section memory
 awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo
 # The firmware answers only root and the group "video".
 section throttled
-if [ "$sudo" = yes ]; then sudo -n vcgencmd get_throttled 2>/dev/null; fi
+if [ "$sudo" = yes ]; then vcgencmd get_throttled 2>/dev/null; fi
 section resets
-[ "$sudo" = yes ] && sudo -n journalctl --dmesg --boot --quiet --no-pager --output=cat \
+[ "$sudo" = yes ] && journalctl --dmesg --boot --quiet --no-pager --output=cat \
   --grep='usb .*: reset .*[Ss]peed.* USB device|uas_eh_abort_handler' 2>/dev/null | wc -l
 section bridges
 for disk in /sys/block/sd*; do
@@ -69,26 +70,26 @@ done
 # passwords stand there.
 if [ "$sudo" = yes ] && [ ! -e /etc/ouchi-photos/compose/immich/compose.yaml ] && command -v docker >/dev/null; then
   section containers
-  sudo -n docker ps --all --quiet --no-trunc 2>/dev/null | xargs -r sudo -n docker inspect --format \
+  docker ps --all --quiet --no-trunc 2>/dev/null | xargs -r docker inspect --format \
     '[{{json .Name}},{{json .State.Running}},{{json .Config.Image}},{{json .Config.Labels}},{{json .Mounts}}]'
-  folder=$(sudo -n docker inspect --format '{{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
+  folder=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
     immich_postgres 2>/dev/null)
   section environment
-  [ -n "$folder" ] && sudo -n grep -E '^(IMMICH_VERSION|DB_USERNAME|DB_DATABASE_NAME)=' "$folder/.env" 2>/dev/null
+  [ -n "$folder" ] && grep -E '^(IMMICH_VERSION|DB_USERNAME|DB_DATABASE_NAME)=' "$folder/.env" 2>/dev/null
   section database
   psql() {
-    sudo -n docker exec immich_postgres psql -X -q -t -A --username=postgres --dbname=immich --command="$1" 2>/dev/null
+    docker exec immich_postgres psql -X -q -t -A --username=postgres --dbname=immich --command="$1" 2>/dev/null
   }
   psql "select 'version ' || version from version_history order by \"createdAt\" desc limit 1"
   psql "select 'admin ' || email from \"user\" where \"isAdmin\" and \"deletedAt\" is null"
 fi
 section postgres
-[ "$sudo" = yes ] && sudo -n cat /mnt/hdd1/immich/postgres/PG_VERSION 2>/dev/null
+[ "$sudo" = yes ] && cat /mnt/hdd1/immich/postgres/PG_VERSION 2>/dev/null
 section connector
 systemctl is-active cloudflared.service 2>/dev/null
 section schedules
 # People's own tables lie in a folder that root alone may list.
-[ "$sudo" = yes ] && sudo -n grep --recursive --no-messages --with-filename --ignore-case --exclude=ouchi-photos \
+[ "$sudo" = yes ] && grep --recursive --no-messages --with-filename --ignore-case --exclude=ouchi-photos \
   '^[^#].*borg' /var/spool/cron/crontabs /etc/crontab /etc/cron.d
 
 # What the kit laid down here, and whether it still lies so. Without the program the kit was never here; a program
@@ -96,7 +97,7 @@ section schedules
 section drift
 drift=/usr/local/libexec/ouchi-photos/drift
 if [ "$sudo" = yes ] && [ -e "$drift" ]; then
-  sudo -n "$drift" 2>/dev/null ||
+  "$drift" 2>/dev/null ||
     echo '{"found": [{"subject": "system", "what": "the look for what was changed failed"}]}'
 fi
 
@@ -109,11 +110,11 @@ lsblk -dnrpbo NAME,TYPE,SIZE 2>/dev/null | while read -r disk type size; do
   case $disk in /dev/zram* | /dev/loop* | /dev/ram* | /dev/mmcblk*boot*) continue ;; esac
   [ "$(lsblk -nro FSTYPE,PTTYPE,PARTTYPE,MOUNTPOINT "$disk" | tr -d ' \n')" = "" ] || continue
   [ "$(lsblk -nro NAME "$disk" | wc -l)" -eq 1 ] || continue
-  signatures=$(sudo -n wipefs --no-act --noheadings --output TYPE "$disk" 2>/dev/null | sort -u | tr '\n' ',')
+  signatures=$(wipefs --no-act --noheadings --output TYPE "$disk" 2>/dev/null | sort -u | tr '\n' ',')
   bytes=$(
     {
-      sudo -n dd if="$disk" bs=1048576 count=1 2>/dev/null
-      sudo -n dd if="$disk" bs=1048576 skip=$((size / 1048576 - 1)) 2>/dev/null
+      dd if="$disk" bs=1048576 count=1 2>/dev/null
+      dd if="$disk" bs=1048576 skip=$((size / 1048576 - 1)) 2>/dev/null
     } | tr -d '\000' | wc -c
   )
   printf '%s %s %s\n' "$disk" "$bytes" "$signatures"

@@ -1,5 +1,12 @@
 /** What facts.sh saw, as values. */
 
+/**
+ * The command that takes facts.sh on its standard input. One sudo for the whole look: each costs a Raspberry Pi
+ * a good part of the time of what it starts.
+ */
+export const lookCommand =
+  "if sudo -n true 2>/dev/null; then exec sudo -n sh -s root; else exec sh -s; fi";
+
 export interface BlockDevice {
   /** `/dev/sda`: a name until the next boot, never an identity. */
   path: string;

@@ -14,7 +14,7 @@ import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
 import { type Credentials, RefusedAdmin } from "../api.ts";
 import { type Disks, evaluate } from "./evaluate.ts";
-import { type Facts, parseFacts } from "./facts.ts";
+import { type Facts, lookCommand, parseFacts } from "./facts.ts";
 import { ofTheHouse, type WantedImmich } from "./handmade.ts";
 
 export interface PreflightInputs {
@@ -93,7 +93,7 @@ async function drifted({ drift }: Facts, context: Context): Promise<string[]> {
 
 async function lookAt(connection: SharedConnection): Promise<Facts> {
   const { code, stdout, stderr } = await connection.use((client) =>
-    runCommand(client, "sh -s", script),
+    runCommand(client, lookCommand, script),
   );
   if (code !== 0) {
     throw new UserError(

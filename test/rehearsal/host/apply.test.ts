@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { lookCommand } from "../../../immich/preflight/facts.ts";
 import type { Bundle, BundleFile } from "../../../pi/bundle.ts";
 import {
   bootstrapCommand,
@@ -218,7 +219,7 @@ describe("apply on a bare Pi", () => {
       });
     const lookAsNobody = async () => {
       const facts = new URL("../../../immich/preflight/facts.sh", import.meta.url);
-      return (await asNobody(["sh", "-s"], readFileSync(facts, "utf8"))).stdout;
+      return (await asNobody(["sh", "-c", lookCommand], readFileSync(facts, "utf8"))).stdout;
     };
 
     it("changes nothing where sudo is refused, and nothing without it (row 35)", async () => {
@@ -335,6 +336,27 @@ describe("apply on a bare Pi", () => {
         expect(again.stderr).toMatch(/was restarted to run with "ouchi\.a=1 .*still runs without/);
       }
       expect((await world.calls()).filter(([name]) => name === "systemd-run")).toEqual([]);
+    });
+
+    it("reads the archive's lists once for an hour's installations, and anew after one that failed", async () => {
+      const withPackage = (name: string) => world.apply({ ...before, packages: ["cron", name] });
+      const asked = async () =>
+        (await world.calls())
+          .filter(([name]) => name === "apt-get")
+          .map((call) => call.find((word) => ["update", "install"].includes(word)));
+      await world.calls();
+      for (const name of ["hdparm", "curl"]) {
+        expect(await withPackage(name)).toMatchObject({ code: 0, stderr: "" });
+      }
+      expect(await asked()).toEqual(["update", "install", "install"]);
+      // What the lists name is no longer in the archive.
+      await world.shell("printf old > /run/stand-ins/package-lists");
+      expect((await withPackage("sdparm")).stderr).toMatch(/apt-get .*404 {2}Not Found/);
+      expect(await withPackage("sdparm")).toMatchObject({ code: 0, stderr: "" });
+      expect(await asked()).toEqual(["install", "update", "install"]);
+      await world.shell("touch --date='2 hours ago' /run/ouchi-photos/package-lists-read");
+      expect(await withPackage("iproute2")).toMatchObject({ code: 0, stderr: "" });
+      expect(await asked()).toEqual(["update", "install"]);
     });
 
     it("does not install Docker before HDD1 is there", async () => {
