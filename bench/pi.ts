@@ -1,6 +1,7 @@
 // What the Pi's part of an `up` costs on the virtual Pi, each beside a bare `ssh pi true` of the same run: a first deploy
-// on a bare card and on a prepared one, one without a change, one changed file, and the look for drift. About 20 minutes.
-import { mkdtemp, rm } from "node:fs/promises";
+// on a bare card and on a prepared one, one without a change, one changed file, and the look for drift. Where there is
+// an `ansible-playbook`, the same end state by Ansible, too, on the same Pi. About 30 minutes.
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -35,6 +36,11 @@ try {
     if (ran.exitCode !== 0) throw new Error(ran.text);
   };
 
+  const destroy = async () => {
+    const ran = await engine.ouchi("destroy", ["--exclude-protected"], ["--yes"]);
+    if (ran.exitCode !== 0) throw new Error(ran.text);
+  };
+
   const firstUp = await seconds(up);
   const sshTrue = await several(() => ssh("true"));
   const drift = await several(() => ssh("sudo", "-n", "/usr/local/libexec/ouchi-photos/drift"));
@@ -47,25 +53,123 @@ try {
   );
   const oneChangedFile = await seconds(up);
 
+  const endState = await takeEndState(world, scratch);
   // Prepared: packages and images are there, and nothing of the kit's.
-  const destroyed = await engine.ouchi("destroy", ["--exclude-protected"], ["--yes"]);
-  if (destroyed.exitCode !== 0) throw new Error(destroyed.text);
+  await destroy();
   const preparedUp = await seconds(up);
 
-  const entry = (value: number) => ({
+  const hasAnsible =
+    (await execa("ansible-playbook", ["--version"], { reject: false })).exitCode === 0;
+  const ansible: Record<string, number> = {};
+  if (hasAnsible) {
+    await destroy();
+    const play = () => playbook(world!, endState);
+    ansible.preparedUp = await seconds(play);
+    ansible.unchangedUp = await seconds(play);
+    const cron = join(endState.files, "etc/cron.d/ouchi-photos");
+    await writeFile(cron, (await readFile(cron, "utf8")).replace(/^30 1 /m, "45 1 "));
+    ansible.oneChangedFile = await seconds(play);
+  }
+
+  const entry = (value: number, byAnsible?: number) => ({
     seconds: rounded(value),
     ratioToSshTrue: rounded(value / sshTrue),
+    ...(byAnsible !== undefined && {
+      ansibleSeconds: rounded(byAnsible),
+      ratioToAnsible: rounded(value / byAnsible),
+    }),
   });
   await keepResult("pi", {
     what: "on the virtual Pi, emulated on two cores: `up` runs the program twice; the drift check is one SSH connection",
     sshTrue: { seconds: rounded(sshTrue) },
     driftCheck: entry(drift),
     firstUp: entry(firstUp),
-    firstUpOnPreparedPi: entry(preparedUp),
-    unchangedUp: { ...entry(unchangedUp), ratioToFirst: rounded(unchangedUp / firstUp) },
-    oneChangedFile: { ...entry(oneChangedFile), ratioToFirst: rounded(oneChangedFile / firstUp) },
+    firstUpOnPreparedPi: entry(preparedUp, ansible.preparedUp),
+    unchangedUp: {
+      ...entry(unchangedUp, ansible.unchangedUp),
+      ratioToFirst: rounded(unchangedUp / firstUp),
+    },
+    oneChangedFile: {
+      ...entry(oneChangedFile, ansible.oneChangedFile),
+      ratioToFirst: rounded(oneChangedFile / firstUp),
+    },
+    ...(!hasAnsible && { ansible: "not measured: no ansible-playbook on this machine" }),
   });
 } finally {
   await world?.close();
   await rm(scratch, { recursive: true, force: true });
+}
+
+interface EndState {
+  /** The folder with what the kit laid down, under the paths that it has on the Pi. */
+  files: string;
+  /** The playbook's variables: JSON. */
+  variables: string;
+}
+
+interface Applied {
+  subjects: Record<
+    string,
+    {
+      directories: object[];
+      files: Record<string, object>;
+      masked: string[];
+      packages: string[];
+      units: Record<string, { enable: boolean; start: boolean }>;
+    }
+  >;
+  disks: Record<string, { uuid: string }>;
+}
+
+/** What the kit has made of the Pi, for another tool to make the same. */
+async function takeEndState(of: World, folder: string): Promise<EndState> {
+  const shell = async (script: string, ...words: string[]) => {
+    const ran = await of.asRoot(["sh", "-c", script, "sh", ...words]);
+    if (ran.code !== 0) throw new Error(`The Pi could not "${script}": ${ran.stderr}`);
+    return ran.stdout;
+  };
+  const applied = JSON.parse(await shell("cat /var/lib/ouchi-photos/applied.json")) as Applied;
+  const subjects = Object.values(applied.subjects);
+  const laid = Object.assign({}, ...subjects.map(({ files }) => files)) as Record<string, object>;
+  const files = join(folder, "files");
+  await mkdir(files);
+  const archive = await shell('tar --directory=/ --create "$@" | base64', ...Object.keys(laid));
+  await execa("tar", ["--directory", files, "--extract"], {
+    input: Buffer.from(archive, "base64"),
+  });
+  const fstab = (await shell("cat /etc/fstab")).split("\n");
+  const kit = {
+    directories: subjects.flatMap((subject) => subject.directories),
+    files: Object.entries(laid).map(([path, described]) => ({ path, ...described })),
+    masked: subjects.flatMap((subject) => subject.masked),
+    packages: [...new Set(subjects.flatMap((subject) => subject.packages))],
+    units: subjects
+      .flatMap((subject) => Object.entries(subject.units))
+      .filter(([, unit]) => unit.enable && unit.start)
+      .map(([name]) => name),
+    timeZone: (await shell("readlink /etc/localtime")).trim().split("/zoneinfo/")[1],
+    disks: Object.values(applied.disks).map(({ uuid }) => ({
+      uuid,
+      line: fstab.find((line) => line.startsWith(`UUID=${uuid} `)),
+    })),
+  };
+  const variables = join(folder, "kit.json");
+  await writeFile(variables, JSON.stringify({ kit, files }));
+  return { files, variables };
+}
+
+async function playbook(on: World, { variables }: EndState): Promise<void> {
+  const { privateKeyFile, sshPort } = on.pi;
+  const folder = join(import.meta.dirname, "ansible");
+  const host = `pi ansible_host=127.0.0.1 ansible_port=${sshPort} ansible_user=pi ansible_ssh_private_key_file=${privateKeyFile}`;
+  const inventory = `${variables}.ini`;
+  await writeFile(inventory, `${host}\n`);
+  await execa(
+    "ansible-playbook",
+    ["--inventory", inventory, "--extra-vars", `@${variables}`, join(folder, "playbook.yml")],
+    {
+      env: { ANSIBLE_CONFIG: join(folder, "ansible.cfg") },
+      stdio: ["ignore", "inherit", "inherit"],
+    },
+  );
 }
