@@ -73,7 +73,7 @@ export async function setConfig(options: {
   } else {
     document.setIn(path, coerced(value));
   }
-  writeFileSync(file, document.toString());
+  writeFileSync(file, document.toString({ lineWidth: 0 }));
 }
 
 function readDocument(file: string): Document {
@@ -120,7 +120,7 @@ async function openPassphrase(
   const passphrase = await Passphrase.create(phrase);
   const fresh = existsSync(file) ? parseDocument(readFileSync(file, "utf8")) : document;
   fresh.set("encryptionsalt", passphrase.saltLine);
-  writeFileSync(file, fresh.toString());
+  writeFileSync(file, fresh.toString({ lineWidth: 0 }));
   document.set("encryptionsalt", passphrase.saltLine);
   return passphrase;
 }
