@@ -318,9 +318,9 @@ export class World {
   }
 
   /** What the containers on the Pi said last, for whoever asks why a step was not kept. */
-  async lastWords(lines = 20): Promise<string> {
+  async lastWords(): Promise<string> {
     const script = `for name in $(docker ps --all --format '{{.Names}}'); do
-      echo "--- $name"; docker logs --timestamps --tail ${lines} "$name"; done 2>&1`;
+      echo "--- $name"; docker logs --timestamps --tail 20 "$name"; done 2>&1`;
     try {
       return (await this.asRoot(["sh", "-c", script], 60_000)).stdout;
     } catch (error) {

@@ -77,6 +77,15 @@ def output(argv, **options):
     return run(argv, **options).stdout.strip()
 
 
+# With packages' names after it. It fails for one that it does not know, and tells of the others all the same.
+SHOW_PACKAGES = ("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n")
+
+
+def installed_packages(lines):
+    """Those that SHOW_PACKAGES calls installed whole."""
+    return {line.split()[0] for line in lines if line.endswith(" installed")}
+
+
 def say(text):
     print(text, flush=True)
 

@@ -25,10 +25,12 @@ const agents = new Map<string, HttpAgent>();
 
 function agentFor(secure: boolean, keepAlive: number): HttpAgent {
   const key = `${secure} ${keepAlive}`;
+  const known = agents.get(key);
+  if (known) return known;
   const settings = { keepAlive: true, maxSockets: 100, timeout: keepAlive * 1000 };
-  const agent =
-    agents.get(key) ??
-    (secure ? new HttpsAgent({ ...settings, rejectUnauthorized: true }) : new HttpAgent(settings));
+  const agent = secure
+    ? new HttpsAgent({ ...settings, rejectUnauthorized: true })
+    : new HttpAgent(settings);
   agents.set(key, agent);
   return agent;
 }

@@ -73,6 +73,11 @@ export async function setConfig(options: {
   } else {
     document.setIn(path, coerced(value));
   }
+  writeDocument(file, document);
+}
+
+/** A long value stays on its line, as Pulumi leaves it. */
+function writeDocument(file: string, document: Document): void {
   writeFileSync(file, document.toString({ lineWidth: 0 }));
 }
 
@@ -120,7 +125,7 @@ async function openPassphrase(
   const passphrase = await Passphrase.create(phrase);
   const fresh = existsSync(file) ? parseDocument(readFileSync(file, "utf8")) : document;
   fresh.set("encryptionsalt", passphrase.saltLine);
-  writeFileSync(file, fresh.toString({ lineWidth: 0 }));
+  writeDocument(file, fresh);
   document.set("encryptionsalt", passphrase.saltLine);
   return passphrase;
 }

@@ -136,17 +136,16 @@ export class House {
     return (await this.control.decisions()).at(-1)!.reason;
   }
 
+  #note({ url, headers, socket }: IncomingMessage, method: string): Seen {
+    const seen = { method, url: url!, headers, bytes: 0, port: socket.remotePort! };
+    this.seen.push(seen);
+    return seen;
+  }
+
   async #startOrigin(): Promise<void> {
     const film = Buffer.alloc(1_000_000, "film");
     const server = createServer((request, response) => {
-      const seen: Seen = {
-        method: request.method!,
-        url: request.url!,
-        headers: request.headers,
-        bytes: 0,
-        port: request.socket.remotePort!,
-      };
-      this.seen.push(seen);
+      const seen = this.#note(request, request.method!);
       const hash = createHash("sha1");
       request.on("data", (chunk: Buffer) => {
         seen.bytes += chunk.length;
@@ -182,13 +181,7 @@ export class House {
       const accept = createHash("sha1")
         .update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
         .digest("base64");
-      this.seen.push({
-        method: "UPGRADE",
-        url: request.url!,
-        headers: request.headers,
-        bytes: 0,
-        port: request.socket.remotePort!,
-      });
+      this.#note(request, "UPGRADE");
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
       );
