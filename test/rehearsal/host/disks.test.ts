@@ -8,6 +8,10 @@ const blank = {
   backup: { id: "usb-TWO", allowFormat: true },
 };
 
+/** Writes a table with one partition, 1 MiB from the start. */
+const onePartition = (device: string) =>
+  String.raw`printf '\000\000\002\000\203\000\000\000\000\010\000\000\000\000\001\000' | dd of=${device} bs=1 seek=446 conv=notrunc; printf '\125\252' | dd of=${device} bs=1 seek=510 conv=notrunc`;
+
 describe("the disks", () => {
   let world: HostWorld;
   let one: string;
@@ -101,11 +105,7 @@ describe("the disks", () => {
       /not blank|not empty/,
     ],
     ["a swap area", "mkswap -q $1", /not empty: swap/],
-    [
-      "partitions only",
-      "printf '\\000\\000\\002\\000\\203\\000\\000\\000\\000\\010\\000\\000\\000\\000\\001\\000' | dd of=$1 bs=1 seek=446 conv=notrunc; printf '\\125\\252' | dd of=$1 bs=1 seek=510 conv=notrunc",
-      /not empty/,
-    ],
+    ["partitions only", onePartition("$1"), /not empty/],
     [
       "raw bytes at the end",
       "printf x | dd of=$1 bs=1 seek=$((300*1024*1024-9)) conv=notrunc",
@@ -227,6 +227,38 @@ describe("the disks", () => {
       /no disk "usb-NONE" is plugged in\. Plugged in are: usb-ONE, usb-TWO/,
     );
   });
+
+  it.each(["main", "backup"] as const)(
+    "refuses the card that the Pi itself runs from as the %s disk, by whatever name (row 15)",
+    async (role) => {
+      const card = await world.addDisk("mmc-CARD");
+      const part = `${card}p1`;
+      await world.shell(
+        `(${onePartition(card)}) 2>/dev/null
+         partx --update ${card}
+         test -b ${part} || mknod ${part} b $(tr : ' ' < /sys/class/block/${part.slice(5)}/dev)
+         ln -s ${part} /dev/disk/by-id/mmc-CARD-part1
+         mkfs.ext4 -q -L ouchi-hdd1 ${part}
+         mkdir -p /boot/firmware; mount ${part} /boot/firmware; sync`,
+      );
+      const uuid = await world.must(["blkid", "-p", "-o", "value", "-s", "UUID", part]);
+      const digest = () => world.must(["sha256sum", card, one, two]);
+      const before = await digest();
+      for (const identity of [
+        { id: "mmc-CARD", allowFormat: true },
+        { id: "mmc-CARD-part1", allowFormat: true },
+        { uuid, adopt: true },
+      ]) {
+        const refused = await prepare({ ...blank, [role]: identity });
+        expect(refused.code).toBe(1);
+        expect(refused.stderr).toContain(
+          `disks.${role}: "${"id" in identity ? identity.id : `UUID ${uuid}`}" is the disk that the Pi itself runs from. Nothing was changed.`,
+        );
+      }
+      expect(await digest()).toBe(before);
+      expect(world.read("/etc/fstab")).not.toContain("ouchi-photos");
+    },
+  );
 
   it("refuses files that were written on the SD card under a mount point", async () => {
     await world.shell("mkdir -p /mnt/hdd1; echo lost > /mnt/hdd1/photo");
