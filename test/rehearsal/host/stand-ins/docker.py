@@ -5,6 +5,7 @@ lies where the container's would. Unknown forms are errors.
 A version of Immich may have a fault, as /run/stand-ins/server-fault.json says: {"version", and "sql" that it runs at its start,
 or "ends" over and over, or is "silent"}. While /run/stand-ins/registry-down is there, nothing is pulled."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -179,6 +180,15 @@ def handmade(state):
     return {} if data_root() != "/var/lib/docker" else state.get("handmade", {})
 
 
+def answers(state):
+    """Whether a daemon runs: the kit's by its unit, or that of somebody's own."""
+    if state.get("handmade") and data_root() == "/var/lib/docker":
+        return True
+    with contextlib.suppress(FileNotFoundError), open(FOLDER + "/state.json") as file:
+        return bool({"docker.service", "docker.socket"} & set(json.load(file)["active"]))
+    return False
+
+
 def shown(name, state):
     """As `docker inspect` with the template of the kit's handmade."""
     container = handmade(state)[name]
@@ -202,6 +212,13 @@ def execute(arguments):
 
 
 def main(arguments, state):
+    if not answers(state) and not (arguments[0] == "compose" and "config" in arguments):
+        print("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", file=sys.stderr)
+        # With a template Docker prints what it would show of nothing, and calls that a success.
+        if arguments[:2] != ["info", "--format"]:
+            return 1
+        print()
+        return 0
     match arguments:
         case ["compose", *rest]:
             return compose(rest, state)
