@@ -22,6 +22,9 @@ import { promise, until } from "./story/step.ts";
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 
+/** On the Pi. */
+const seenArguments = "/run/rehearsal-argv";
+
 export interface PersonSecrets {
   email: string;
   firstPassword: string | null;
@@ -398,19 +401,19 @@ export class World {
 
   /** From now on the arguments of every process on the Pi are written down. */
   async watchPiArguments(): Promise<void> {
-    const seen = "/run/rehearsal-argv";
-    const look = String.raw`{ cat ${seen} 2>/dev/null; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n"; }`;
-    // Whoever reads it meanwhile finds it whole.
-    const loop = `while [ $(date +%s) -lt $end ] && [ ! -e ${seen}.stop ]; do ${look} | sort -u >${seen}.new; mv ${seen}.new ${seen}; sleep 1; done`;
+    const [watch] = await Promise.all([
+      readFile(join(repository, "rehearsal/pi/watch-arguments.py"), "utf8"),
+      this.asRoot(["rm", "-f", seenArguments, `${seenArguments}.stop`]),
+    ]);
     await this.asRoot([
-      ...["sh", "-c"],
-      `nohup sh -c 'end=$(($(date +%s) + 2400)); ${loop}' >/dev/null 2>&1 &`,
+      ...["sh", "-c", 'nohup python3 -c "$1" "$2" >/dev/null 2>&1 &'],
+      ...["sh", watch, seenArguments],
     ]);
   }
 
   async piArguments(): Promise<string> {
-    const { stdout } = await this.asRoot(["cat", "/run/rehearsal-argv"]);
-    await this.asRoot(["touch", "/run/rehearsal-argv.stop"]);
+    const { stdout } = await this.asRoot(["cat", seenArguments]);
+    await this.asRoot(["touch", `${seenArguments}.stop`]);
     return stdout;
   }
 

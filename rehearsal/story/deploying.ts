@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 import { parseDocument } from "yaml";
 import type { World } from "../world.ts";
 import { promise, type Step, until } from "./step.ts";
@@ -65,7 +65,7 @@ export const upFromNothing: Step = {
     await world.watchPiArguments();
     const logins = await world.logins();
     const ran = await world.engine.up();
-    const seenHere = await argv.stop();
+    const seenHere = argv.stop();
     promise(ran.exitCode === 0, `up failed with status ${ran.exitCode}:\n${ran.text}`);
 
     const resources = await world.engine.resources();
@@ -269,23 +269,22 @@ function difference(found: string[], expected: string[]): string {
 }
 
 /** Collects the arguments of every process on this machine until it is stopped. */
-function watchArguments(): { stop(): Promise<string> } {
+function watchArguments(): { stop(): string } {
   const seen = new Set<string>();
-  let going = true;
-  const watching = (async () => {
-    while (going) {
-      for (const id of await readdir("/proc")) {
-        if (!/^\d+$/.test(id)) continue;
-        const text = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
-        if (text) seen.add(text.replaceAll("\0", " "));
+  const look = () => {
+    for (const id of readdirSync("/proc")) {
+      if (!/^\d+$/.test(id)) continue;
+      try {
+        seen.add(readFileSync(`/proc/${id}/cmdline`, "utf8").replaceAll("\0", " "));
+      } catch {
+        // It has ended.
       }
-      await new Promise((resolve) => setTimeout(resolve, 100));
     }
-  })();
+  };
+  const timer = setInterval(look, 100);
   return {
-    async stop() {
-      going = false;
-      await watching;
+    stop() {
+      clearInterval(timer);
       return [...seen].join("\n");
     },
   };
