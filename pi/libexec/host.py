@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pwd
+import socket
 import subprocess
 import sys
 import time
@@ -308,6 +309,24 @@ def keyed_hash(data):
         make_folder(STATE, 0o755)
         write_file(path, os.urandom(32), 0o600)
     return hmac.new(pathlib.Path(path).read_bytes(), data, hashlib.sha256).hexdigest()
+
+
+def running_containers():
+    """By Docker's API, whose command takes a small board two seconds to start: of each its "Image" as it was asked for, and
+    its "Status" for people (https://docs.docker.com/reference/api/engine/). Only when Docker runs, since a question would
+    start it; [] when it does not answer within a minute.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as docker:
+            docker.settimeout(60)
+            docker.connect("/run/docker.sock")
+            # HTTP/1.0: the answer ends where the connection does.
+            docker.sendall(b"GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n")
+            with docker.makefile("rb") as stream:
+                head, _, body = stream.read().partition(b"\r\n\r\n")
+    except OSError:
+        return []
+    return json.loads(body) if head.split()[1:2] == [b"200"] else []
 
 
 def is_mounted(folder):

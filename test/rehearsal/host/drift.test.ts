@@ -31,7 +31,11 @@ describe("drift", () => {
     );
     // One question to each tool, whatever there is to ask about; side by side, so in any order.
     const calls = (await world.calls()).map((call) => call.slice(0, 2).join(" "));
-    expect(calls.sort()).toEqual(["docker ps", "dpkg-query --show", "systemctl show"]);
+    expect(calls.sort()).toEqual([
+      "docker GET /containers/json HTTP/1.0",
+      "dpkg-query --show",
+      "systemctl show",
+    ]);
   });
 
   const all = bundles();

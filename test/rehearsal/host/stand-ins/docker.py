@@ -240,11 +240,6 @@ def main(arguments, state):
             print("\n".join(shown(name, state) for name in names))
         case ["update", "--restart=no", name]:
             handmade(state)[name]["restart"] = "no"
-        case ["ps", "--no-trunc", "--format", "{{.Image}}"]:
-            print("\n".join(state["running"].values()))
-        case ["ps", "--no-trunc", "--format", "{{.Image}} {{.Status}}"]:
-            ill = state.get("unhealthy", [])
-            print("\n".join(f"{image} Up 2 hours ({'unhealthy' if name in ill else 'healthy'})" for name, image in state["running"].items()))
         case ["inspect", "--format", "{{.State.Running}}", name]:
             print("true" if name in state["running"] else "false")
         case ["inspect", "--format", "{{.Config.Image}}", name]:

@@ -32,6 +32,8 @@ class Ping(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", 2283), Ping).serve_forever()
 ' "$root" &
 server=$!
-trap 'kill "$server"' EXIT
+python3 -B "$(dirname "$0")/docker-api.py" "$root" &
+docker=$!
+trap 'kill "$server" "$docker"' EXIT
 echo ready
 cat >/dev/null
