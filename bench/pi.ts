@@ -118,7 +118,7 @@ interface Applied {
       units: Record<string, { enable: boolean; start: boolean }>;
     }
   >;
-  disks: Record<string, { uuid: string }>;
+  disks: Record<"main" | "backup", { uuid: string }>;
 }
 
 /** What the kit has made of the Pi, for another tool to make the same. */
@@ -148,7 +148,7 @@ async function takeEndState(of: World, folder: string): Promise<EndState> {
       .filter(([, unit]) => unit.enable && unit.start)
       .map(([name]) => name),
     timeZone: (await shell("readlink /etc/localtime")).trim().split("/zoneinfo/")[1],
-    disks: Object.values(applied.disks).map(({ uuid }) => ({
+    disks: [applied.disks.main, applied.disks.backup].map(({ uuid }) => ({
       uuid,
       line: fstab.find((line) => line.startsWith(`UUID=${uuid} `)),
     })),
