@@ -246,7 +246,8 @@ function judgeDisk(
     return disk;
   }
 
-  const foreign = foreignContent(disk, facts);
+  const isCut = identity.id !== undefined && facts.formatting.includes(identity.id);
+  const foreign = foreignContent(disk, facts, isCut);
   if (foreign) {
     const single = all.filter((each) => each.fileSystem === "ext4" && each.uuid);
     fail(
@@ -299,8 +300,12 @@ const holdsRoot = (disk: BlockDevice, facts: Facts) =>
     (each) => each.path === facts.rootDevice || each.mountPoints.includes("/"),
   );
 
-/** What stands on a disk, in words; undefined when it is blank as far as can be seen. */
-function foreignContent(disk: BlockDevice, facts: Facts): string | undefined {
+/**
+ * What stands on a disk, in words; undefined when it is blank as far as can be seen.
+ *
+ * @param isCut The kit's own format of it was cut, so its bytes tell nothing; the Pi knows whether it is the same disk.
+ */
+function foreignContent(disk: BlockDevice, facts: Facts, isCut: boolean): string | undefined {
   const seen: string[] = [];
   for (const each of withChildren(disk)) {
     const parts = [
@@ -314,7 +319,7 @@ function foreignContent(disk: BlockDevice, facts: Facts): string | undefined {
     else if (each !== disk)
       seen.push(`${each.path} is a ${each.type === "part" ? "partition" : each.type} on it`);
   }
-  const content = facts.contents[disk.path];
+  const content = isCut ? undefined : facts.contents[disk.path];
   if (content?.signatures.length) {
     seen.push(`${disk.path} has signs of ${content.signatures.join(", ")}`);
   } else if (content && content.nonZeroBytes > 0 && seen.length === 0) {

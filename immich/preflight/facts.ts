@@ -67,6 +67,10 @@ export interface Facts {
   drift?: Drift[];
   /** What the Pi's own look at its health saw last; empty where the kit never was. */
   problems: Problem[];
+  /** The program of the kit that is at work; meanwhile no drift is found. */
+  busy?: string;
+  /** Names of disks whose format by the kit was cut. */
+  formatting: string[];
 }
 
 export interface Problem {
@@ -101,6 +105,14 @@ export interface Container {
   folder?: string;
   /** What of the Pi is seen inside. */
   sources: string[];
+}
+
+/** What the Pi's `drift` prints. */
+interface Look {
+  busy?: string | null;
+  found?: Drift[];
+  problems?: Problem[];
+  formatting?: string[];
 }
 
 interface LsblkDevice {
@@ -145,6 +157,7 @@ export function parseFacts(output: string): Facts {
       const [device, link] = line.split(" ");
       return { device: device!, link: link! };
     });
+  const look = json<Look>("drift", {});
   const routes = json<{ dev: string }[]>("route", []);
   const [route] = routes;
   const network = json<IpInterface[]>("addresses", []).find((each) => each.ifname === route?.dev);
@@ -191,13 +204,15 @@ export function parseFacts(output: string): Facts {
       }),
     ),
     ...(text("mainDisk") && { mainDisk: usage(text("mainDisk")) }),
-    ...(text("drift") && { drift: json<{ found: Drift[] }>("drift", { found: [] }).found }),
+    ...(look.found && { drift: look.found }),
     hasRoute: routes.length > 0,
     ...(sections.has("containers") && { docker: foreignDocker(lines) }),
     ...(text("postgres") && { postgresMajor: Number.parseInt(text("postgres"), 10) }),
     hasConnector: text("connector") === "active",
     schedules: lines("schedules"),
-    problems: json<{ problems?: Problem[] }>("drift", {}).problems ?? [],
+    problems: look.problems ?? [],
+    ...(look.busy && { busy: look.busy }),
+    formatting: look.formatting ?? [],
     macAddress: network?.address ?? "",
     addresses: (network?.addr_info ?? [])
       .filter((address) => address.scope === "global" && address.local)

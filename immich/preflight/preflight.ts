@@ -80,7 +80,13 @@ export function repairs(olds: PreflightInputs | undefined, drifted: string[]): R
 }
 
 /** The subjects that are not as the kit left them, each told to the person. */
-async function drifted({ drift }: Facts, context: Context): Promise<string[]> {
+async function drifted({ drift, busy }: Facts, context: Context): Promise<string[]> {
+  if (busy) {
+    await context.log(
+      "warning",
+      `On the Pi, "${busy}" is at work: what was changed there by hand shows once it has ended.`,
+    );
+  }
   const subjectsFound = drift?.map(({ subject }) => subject) ?? subjects;
   const sentences = drift?.map(
     ({ subject, what }) => `On the Pi, ${what}: "up" mends it (${subject}).`,

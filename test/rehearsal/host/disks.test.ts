@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { DiskIdentity } from "../../../pi/bundle.ts";
 import { disksBundle } from "../../../pi/bundles.ts";
-import { HostWorld } from "./host-world.ts";
+import { HostWorld, libexec } from "./host-world.ts";
 
 const blank = {
   main: { id: "usb-ONE", allowFormat: true },
@@ -204,17 +204,76 @@ describe("the disks", () => {
     expect((await world.run(["blkid", "-p", one])).code).toBe(2);
   });
 
-  it("resumes its own format that was cut, and no other (row 14)", async () => {
-    // mkfs dies before it has written its superblock: what a power cut leaves.
+  /** From now on what the real mkfs writes reaches the disk in part only, as when the power goes. */
+  const cutFormat = (part: string) =>
     world.write(
       "/usr/local/sbin/mkfs.ext4",
-      `#!/bin/sh\nfor last; do :; done\nprintf x | dd of="$last" bs=1 seek=5000 conv=notrunc 2>/dev/null\nexit 1\n`,
+      `#!/bin/sh -e
+for device; do :; done
+truncate --size "$(blockdev --getsize64 "$device")" /run/whole
+words=$(printf '%s\\n' "$@" | sed '$d')
+/usr/sbin/mkfs.ext4 $words -F /run/whole
+${part}
+sync
+exit 1
+`,
       0o755,
     );
+  const formatGoesOn = () => world.must(["rm", "-f", "/usr/local/sbin/mkfs.ext4", "/run/whole"]);
+  const copy = "dd if=/run/whole of=$device bs=4096 conv=notrunc,sparse status=none";
+
+  it.each([
+    ["nothing", ":"],
+    ["all but the superblock", `${copy} skip=1 seek=1`],
+    ["the last tables only", `${copy} skip=20000 seek=20000`],
+    ["the superblock only", `${copy} count=1`],
+    ["everything", copy],
+  ])(
+    "resumes its own format that was cut when %s had reached the disk (row 14)",
+    async (_, part) => {
+      await cutFormat(part);
+      expect((await prepare()).code).toBe(1);
+      const cut = JSON.parse(await world.must([`${libexec}/drift`])) as { formatting: string[] };
+      expect(cut.formatting).toEqual(["usb-ONE"]);
+      await formatGoesOn();
+      expect(await prepare()).toMatchObject({ code: 0, stderr: "" });
+      expect(await fileSystem(one)).toBe("ouchi-hdd1");
+      await world.must(["e2fsck", "-fn", two]);
+      const { disks } = world.json<{ disks: object }>("/var/lib/ouchi-photos/applied.json");
+      expect(disks).toMatchObject({ formatting: {} });
+    },
+  );
+
+  it("takes no other disk in the same place for its own cut format, and asks for allowFormat still (row 14)", async () => {
+    const raw = `printf x | dd of=$device bs=1 seek=5000 conv=notrunc status=none`;
+    await cutFormat(raw);
     expect((await prepare()).code).toBe(1);
-    await world.must(["rm", "/usr/local/sbin/mkfs.ext4"]);
-    expect(await prepare()).toMatchObject({ code: 0, stderr: "" });
-    expect(await fileSystem(one)).toBe("ouchi-hdd1");
+    await formatGoesOn();
+    const unlisted = await prepare({ ...blank, main: { id: "usb-ONE" } });
+    expect(unlisted.stderr).toMatch(/may be formatted only if disks\.allowFormat/);
+
+    const other = await world.addDisk("usb-OTHER", 310);
+    await world.shell(`device=${other}; ${raw}; ln -sf ${other} /dev/disk/by-id/usb-ONE`);
+    const before = await world.must(["sha256sum", other]);
+    const refused = await prepare();
+    expect(refused.stderr).toMatch(/"usb-ONE" shows no file system, but it is not blank/);
+    expect(await world.must(["sha256sum", other])).toBe(before);
+  });
+
+  it("knows a disk that was ever ours at another port, too, by what it tells of itself", async () => {
+    await world.label(one, "NA7YQ1XS", "Expansion");
+    await prepare();
+    await world.must(["umount", "/mnt/hdd1"]);
+    await world.shell(
+      `head -c 4194304 /dev/zero | dd of=${one} conv=notrunc status=none
+       mv /dev/disk/by-id/usb-ONE /dev/disk/by-path/pci-0000:01:00.0-usb-0:2:1.0-scsi-0:0:0:0`,
+    );
+    const port = { id: "pci-0000:01:00.0-usb-0:2:1.0-scsi-0:0:0:0", allowFormat: true };
+    const refused = await prepare({ ...blank, main: port });
+    expect(refused.stderr).toMatch(/never formats a disk that was ever its own/);
+    expect(refused.stderr).toContain("disks forget usb-ONE");
+    await world.must([`${libexec}/disks`, "forget", "usb-ONE"]);
+    expect(await prepare({ ...blank, main: port })).toMatchObject({ code: 0, stderr: "" });
   });
 
   it("refuses kernel names, one disk for both roles, and a disk that is not there", async () => {

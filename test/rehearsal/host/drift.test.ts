@@ -25,7 +25,13 @@ describe("drift", () => {
   it("finds nothing on a Pi that is as it was left, and changes nothing", async () => {
     await world.calls();
     const before = await world.shell("find /etc /var/lib/ouchi-photos -newermt 1970-01-01 | sort");
-    expect(await look()).toEqual({ format: 1, busy: null, found: [], problems: [] });
+    expect(await look()).toEqual({
+      format: 1,
+      busy: null,
+      found: [],
+      problems: [],
+      formatting: [],
+    });
     expect(await world.shell("find /etc /var/lib/ouchi-photos -newermt 1970-01-01 | sort")).toBe(
       before,
     );
@@ -156,7 +162,13 @@ with (
        setsid flock -x /run/ouchi-photos/lock sleep 3 >/dev/null 2>&1 & sleep 0.5`,
     );
     await world.shell("chmod 600 /etc/docker/daemon.json");
-    expect(await look()).toEqual({ format: 1, busy: "backup", found: [], problems: [] });
+    expect(await look()).toEqual({
+      format: 1,
+      busy: "backup",
+      found: [],
+      problems: [],
+      formatting: [],
+    });
     await world.shell("chmod 644 /etc/docker/daemon.json");
   });
 });

@@ -57,6 +57,7 @@ const healthy = (values: Partial<Facts> = {}): Facts => ({
   macAddress: "dc:a6:32:00:00:01",
   addresses: ["192.168.11.14"],
   problems: [],
+  formatting: [],
   ...values,
 });
 
@@ -274,6 +275,14 @@ describe("a disk", () => {
     ["a signature", { nonZeroBytes: 3, signatures: ["zfs_member"] }, "signs of zfs_member"],
   ])("that shows nothing but has %s is left alone", (_, content, seen) => {
     expect(reasons(withMain({}, { "/dev/sda": content }))[0]).toContain(seen);
+  });
+
+  it("whose format by the kit was cut is formatted again, and no other", () => {
+    const facts = withMain({}, { "/dev/sda": { nonZeroBytes: 3, signatures: ["ext4"] } });
+    expect(reasons({ ...facts, formatting: ["usb-ONE"] })).toEqual([]);
+    expect(reasons({ ...facts, formatting: ["usb-TWO"] })).toHaveLength(1);
+    const another = withMain({ fileSystem: "xfs", uuid });
+    expect(reasons({ ...another, formatting: ["usb-ONE"] })).toHaveLength(1);
   });
 
   it("of the kit in the other's place is not used", () => {
