@@ -16,12 +16,14 @@ import {
 
 /** `compose/images.lock.json`, or another of the same shape. */
 export type ImagesLock = Record<ImageName, LockedImage>;
-export type ImageName =
-  | "immich-server"
-  | "immich-machine-learning"
-  | "postgres"
-  | "valkey"
-  | "cloudflared";
+export const imageNames = [
+  "immich-server",
+  "immich-machine-learning",
+  "postgres",
+  "valkey",
+  "cloudflared",
+] as const;
+export type ImageName = (typeof imageNames)[number];
 export interface LockedImage {
   /** With its tag: `ghcr.io/immich-app/immich-server:v3.2.4`. */
   image: string;

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import * as z from "zod";
 import {
   backupBundle,
   disksBundle,
   dockerBundle,
   type ImagesLock,
+  imageNames,
   immichBundle,
   systemBundle,
   tunnelBundle,
@@ -44,12 +46,33 @@ export function wantedImmich({ imagesLock, upgradeFrom }: Settings) {
   };
 }
 
+/** Each of its images by name, tag and digest, as a file that systemd and Compose read can hold them. */
+const lockFile = z.record(
+  z.enum(imageNames),
+  z.object({
+    image: z
+      .string()
+      .max(255)
+      .regex(/^[a-z0-9][a-z0-9._-]*(:\d+)?(\/[a-z0-9._-]+)*:[A-Za-z0-9_][A-Za-z0-9_.-]*$/),
+    digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+  }),
+);
+
 function readImagesLock(file: string): ImagesLock {
-  try {
-    return JSON.parse(readFileSync(resolve(repository, file), "utf8")) as ImagesLock;
-  } catch (error) {
-    throw new UserError(
-      `The lock file of the container images in imagesLock, "${file}", could not be read: ${(error as Error).message}. Remove the setting to use the kit's own. Nothing was changed.`,
+  const refuse = (why: string) =>
+    new UserError(
+      `The lock file of the container images in imagesLock, "${file}", could not be read: ${why}. Remove the setting to use the kit's own. Nothing was changed.`,
     );
+  let read: unknown;
+  try {
+    read = JSON.parse(readFileSync(resolve(repository, file), "utf8"));
+  } catch (error) {
+    throw refuse((error as Error).message);
   }
+  const parsed = lockFile.safeParse(read);
+  if (parsed.success) return parsed.data;
+  const wrong = parsed.error.issues.map(({ path }) => path.join(".") || "all of it");
+  throw refuse(
+    `${[...new Set(wrong)].join(", ")} is not as in compose/images.lock.json (an image with its tag, and its digest)`,
+  );
 }

@@ -35,6 +35,7 @@ def ping(signal, text="", pause=10):
     if not address:
         return
     # As in `photos`: not at each look of `health`.
+    import http.client
     import urllib.request
 
     url = address.rstrip("/") + {"start": "/start", "success": "", "fail": "/fail"}[signal]
@@ -44,7 +45,7 @@ def ping(signal, text="", pause=10):
         try:
             with urllib.request.urlopen(url, data=text.encode()[:LONGEST], timeout=20):
                 return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             # Its own words may hold the address.
             why = getattr(error, "code", None) or type(error).__name__
     say(f"<4>The dead man's switch could not be told ({why}).")

@@ -1,8 +1,9 @@
 """backup-status.json: what is known of the backups, for `health`, `backup status` and the laptop.
 
-{format, running, last, lastGood, newest, drill, lastGoodDrill, cut}: the run that is at work, the last one however it ended, the last
-good one with what it counted, the newest archive, the last two drills in the same way, and the start of a run that a power cut
-ended, until one is good again. Times are UTC.
+{format, running, last, lastGood, newest, drill, lastGoodDrill, cut, frozen, changed}: the run that is at work, the last one however it
+ended, the last good one with what it counted, the newest archive, the last two drills in the same way, and the start of a run that a
+power cut ended, until one is good again. `frozen` is {since, message} from a run that pruned nothing until one is good, or a person
+accepts, whatever happens between; `changed` are the ids of photos that are not what Immich recorded. Times are UTC.
 """
 
 import datetime
@@ -30,6 +31,8 @@ def write(**changes):
 
 def ended_badly(started_at, result, message, **also):
     """A run has ended otherwise: "frozen" or "failed". `also` is written with it."""
+    if result == "frozen":
+        also["frozen"] = {"since": (read().get("frozen") or {}).get("since", started_at), "message": message}
     write(last={"result": result, "message": message, "startedAt": started_at, "finishedAt": host.now()}, running=None, **also)
 
 
@@ -38,7 +41,7 @@ def good_run(started_at, counted):
     done = {"result": "good", "startedAt": started_at, "finishedAt": host.now(), **counted}
     good = {"at": done["finishedAt"], **counted}
     host.write_json(BESIDE_ARCHIVES, good)
-    write(last=done, lastGood=good, running=None, cut=None)
+    write(last=done, lastGood=good, running=None, cut=None, frozen=None)
 
 
 def last_good():

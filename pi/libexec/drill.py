@@ -38,9 +38,10 @@ def is_due():
 def hold():
     """With HDD2 mounted and the repository open. A drill that fails is written down, and an error."""
     started = host.now()
+    backup_status.write(drill={"result": "begun", "at": started, "bootId": host.boot_id()})
     try:
         done = {"result": "good", "at": started, **restore_beside()}
-    except UserError as error:
+    except (UserError, OSError) as error:
         backup_status.write(drill={"result": "failed", "at": started, "message": str(error)})
         raise Failed(f"The drill failed: {error}") from None
     backup_status.write(drill=done, lastGoodDrill=done)

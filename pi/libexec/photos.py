@@ -133,12 +133,21 @@ def own_originals(database=DATABASE, container=DATABASE_CONTAINER):
 
 def some_originals(limit, container=DATABASE_CONTAINER):
     """At random, with their owners."""
+    return select_originals("true", f"ORDER BY random() LIMIT {limit}", container)
+
+
+def originals_with(ids):
+    """Those of these that are there still, with their owners."""
+    return select_originals(f"asset.\"id\" IN ({', '.join(map(literal, ids))})", "") if ids else []
+
+
+def select_originals(condition, order, container=DATABASE_CONTAINER):
     own = own_originals(container=container)
     if own is None:
         return []
     return rows(
-        'SELECT asset."originalPath", asset."checksum", "user"."name" AS "owner" FROM "asset" '
-        f'JOIN "user" ON "user"."id" = asset."ownerId" WHERE {own} ORDER BY random() LIMIT {limit}',
+        'SELECT asset."id", asset."originalPath", asset."checksum", "user"."name" AS "owner" FROM "asset" '
+        f'JOIN "user" ON "user"."id" = asset."ownerId" WHERE {own} AND {condition} {order}',
         container=container,
     )
 

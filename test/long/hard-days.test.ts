@@ -181,8 +181,14 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     await new Promise((resolve) => setTimeout(resolve, 30_000));
     expect(await root("ls -A /mnt/hdd1; pgrep -c containerd-shim || true")).toBe("0");
     await told(new RegExp(`The photos' disk ${mainDisk} is not there`));
+    await root("rm -f /var/lib/ouchi-photos/damaged.json");
     await replug();
     await told(/It is over: The photos' disk/);
+    // What was on its way to the disk may be lost: the newest photos are looked at, as after a power cut.
+    expect(JSON.parse(await root("cat /var/lib/ouchi-photos/damaged.json"))).toMatchObject({
+      looked: 1,
+      photos: [],
+    });
   });
 
   it("when HDD1 is not there at a boot: nothing serves, nothing lands on the card, and the alarm says which serial (row 8)", async () => {

@@ -1,8 +1,13 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { plainBundles } from "../../infra/pi/bundles.ts";
 import { shellLine } from "../../infra/pi/shell-words.ts";
 import { parseSettings } from "../../infra/settings/settings.ts";
+import type { ImagesLock } from "../../pi/bundles.ts";
 
 const hostile = [
   "; rm -rf /",
@@ -44,24 +49,39 @@ const places: [path: string, withValue: (value: string) => object][] = [
   ["disks.main", (main) => ({ disks: { ...home.disks, main } })],
   ["disks.backup", (backup) => ({ disks: { ...home.disks, backup } })],
   ["disks.withoutUas", (each) => ({ disks: { ...home.disks, withoutUas: [each] } })],
+  ["disks.main.uuid", (uuid) => ({ disks: { ...home.disks, main: { uuid, adopt: true } } })],
+  ["disks.allowFormat", (each) => ({ disks: { ...home.disks, allowFormat: [each] } })],
+  ["upgradeFrom", (upgradeFrom) => ({ upgradeFrom })],
   ["machineLearning", (machineLearning) => ({ machineLearning })],
   ["machineLearning.remote", (remote) => ({ machineLearning: { remote } })],
   ["backup.schedule", (schedule) => ({ backup: { schedule } })],
   ["backup.keep.weekly", (weekly) => ({ backup: { keep: { weekly } } })],
+  ["backup.keep.monthly", (monthly) => ({ backup: { keep: { monthly } } })],
+  ["alarm", (alarm) => ({ alarm })],
+  ["ping", (ping) => ({ ping })],
   ["sessionDuration", (sessionDuration) => ({ sessionDuration })],
   ["tokenDuration", (tokenDuration) => ({ tokenDuration })],
+  [
+    "family[0].phones[0].overlapUntil",
+    (overlapUntil) => ({
+      family: [{ ...home.family[0], phones: [{ name: "pixel", secretVersion: 2, overlapUntil }] }],
+    }),
+  ],
   ["family[0].name", (name) => ({ family: [{ ...home.family[0], name }] })],
 ];
 
-function refusal(changed: object): string {
-  const config = Object.fromEntries(
-    Object.entries({ ...home, ...changed }).map(([key, value]) => [
+function asConfig(settings: object): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, value]) => [
       `ouchi-photos:${key}`,
       typeof value === "string" ? value : JSON.stringify(value),
     ]),
   );
+}
+
+function refusal(changed: object): string {
   try {
-    parseSettings(config, "prod");
+    parseSettings(asConfig({ ...home, ...changed }), "prod");
   } catch (error) {
     return (error as Error).message;
   }
@@ -79,6 +99,29 @@ describe("hostile input", () => {
       expect(text, JSON.stringify(value).slice(0, 40)).toContain(`  - ${path.split("[")[0]}`);
       expect(text).toContain("nothing was changed");
     }
+  });
+
+  test.each(hostile)("is refused in a lock file of images: %j", (value) => {
+    const lock = JSON.parse(readFileSync("compose/images.lock.json", "utf8")) as ImagesLock;
+    const file = join(mkdtempSync(join(tmpdir(), "ouchi-lock-")), "lock.json");
+    const settings = parseSettings(asConfig({ ...home, imagesLock: file }), "prod");
+    const bundled = (changed: object) => {
+      writeFileSync(file, JSON.stringify(changed));
+      return plainBundles(settings);
+    };
+    expect(bundled(lock).tunnel).toBeDefined();
+    const { image, digest } = lock.cloudflared;
+    for (const cloudflared of [
+      undefined,
+      { digest },
+      { image: value, digest },
+      { image: `${value}/${image}`, digest },
+      { image, digest: value },
+      { image, digest: `${digest}${value}` },
+    ])
+      expect(() => bundled({ ...lock, cloudflared })).toThrow(
+        /imagesLock, .*cloudflared.* is not as in .*Nothing was changed/s,
+      );
   });
 
   test("reaches a real shell's command as the words that they are", () => {

@@ -89,6 +89,36 @@ describe("the files as they land", () => {
     execFileSync("shellcheck", ["--exclude=SC1091", ...scripts], { stdio: "pipe" });
   });
 
+  it("let apt install Debian's security updates by itself, and nothing else", async () => {
+    // As Debian's package unattended-upgrades lays it down.
+    const parts = join(root, "etc/apt/apt.conf.d");
+    writeFileSync(
+      join(parts, "50unattended-upgrades"),
+      `Unattended-Upgrade::Origins-Pattern {
+        "origin=Debian,codename=\${distro_codename},label=Debian";
+        "origin=Debian,codename=\${distro_codename},label=Debian-Security";
+      };`,
+    );
+    const settings = join(root, "apt.conf");
+    writeFileSync(settings, `Dir::Etc::parts "${parts}"; Dir::Etc::main "/dev/null";`);
+    const { stdout } = await execa("apt-config", ["dump"], { env: { APT_CONFIG: settings } });
+    const read = stdout
+      .split("\n")
+      .filter((line) => /^(Unattended-Upgrade|APT::Periodic)::./.test(line));
+    expect(read.sort()).toEqual([
+      'APT::Periodic::Unattended-Upgrade "1";',
+      'APT::Periodic::Update-Package-Lists "1";',
+      'Unattended-Upgrade::Automatic-Reboot "false";',
+      'Unattended-Upgrade::Origins-Pattern "";',
+      'Unattended-Upgrade::Origins-Pattern:: "origin=Debian,codename=${distro_codename},label=Debian-Security";',
+      'Unattended-Upgrade::Origins-Pattern:: "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";',
+      'Unattended-Upgrade::Package-Blacklist "";',
+      'Unattended-Upgrade::Package-Blacklist:: "containerd";',
+      'Unattended-Upgrade::Package-Blacklist:: "docker";',
+      'Unattended-Upgrade::Package-Blacklist:: "runc";',
+    ]);
+  });
+
   it("say when the cron line last came due, as cron(5) counts", async () => {
     const asked: [string, string, string][] = [
       // A Saturday at one: on that Saturday, just before it, and on the Friday after.

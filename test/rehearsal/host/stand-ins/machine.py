@@ -51,6 +51,9 @@ def systemctl(arguments, state):
     match arguments:
         case ["daemon-reload"] | ["reset-failed"] | ["reset-failed", _]:
             return 0
+        case ["is-system-running"]:
+            print("stopping" if os.path.exists(FOLDER + "/shutting-down") else "running")
+            return 0
         case ["is-active", "--quiet", unit]:
             return 0 if unit in state["active"] else 3
         case ["is-enabled", unit] | ["is-enabled", "--quiet", unit]:
