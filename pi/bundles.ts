@@ -315,7 +315,7 @@ export function tunnelBundle(settings: { images: ImagesLock }): Bundle<"tunnel">
 export function backupBundle(settings: {
   /** Five cron fields, in the Pi's time zone. */
   schedule: string;
-  keep: { weekly: number; monthly: number; yearly?: number };
+  keep: { weekly: number; monthly: number; yearly: number };
 }): Bundle<"backup"> {
   return bundle(
     "backup",
@@ -341,11 +341,11 @@ function cronFile(schedule: string): string {
   return source("./etc/cron.d/ouchi-photos").replace(/^\S+(?: \S+){4}(?= root )/m, () => schedule);
 }
 
-function borgmaticFile(keep: { weekly: number; monthly: number; yearly?: number }): string {
+function borgmaticFile(keep: { weekly: number; monthly: number; yearly: number }): string {
   const document = parseDocument(source("./etc/ouchi-photos/borgmatic.yaml"));
   document.set("keep_weekly", keep.weekly);
   document.set("keep_monthly", keep.monthly);
-  if (keep.yearly !== undefined) document.set("keep_yearly", keep.yearly);
+  document.set("keep_yearly", keep.yearly);
   return document.toString({ lineWidth: 0 });
 }
 

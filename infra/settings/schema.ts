@@ -465,6 +465,7 @@ export const settingsSchema = z
           .strictObject({
             weekly: count("archives to keep, one a week", 1).default(8),
             monthly: count("archives to keep, one a month", 0).default(12),
+            yearly: count("archives to keep, one a year", 0).default(5),
           })
           .prefault({}),
       })

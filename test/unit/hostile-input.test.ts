@@ -57,6 +57,7 @@ const places: [path: string, withValue: (value: string) => object][] = [
   ["backup.schedule", (schedule) => ({ backup: { schedule } })],
   ["backup.keep.weekly", (weekly) => ({ backup: { keep: { weekly } } })],
   ["backup.keep.monthly", (monthly) => ({ backup: { keep: { monthly } } })],
+  ["backup.keep.yearly", (yearly) => ({ backup: { keep: { yearly } } })],
   ["alarm", (alarm) => ({ alarm })],
   ["ping", (ping) => ({ ping })],
   ["sessionDuration", (sessionDuration) => ({ sessionDuration })],

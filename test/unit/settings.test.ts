@@ -84,7 +84,7 @@ describe("The settings of a home", () => {
       family: [
         { name: "ken", email: "ken@yamada.jp", phones: [{ name: "iphone", secretVersion: 1 }] },
       ],
-      backup: { schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12 } },
+      backup: { schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12, yearly: 5 } },
       machineLearning: "local",
       sessionDuration: "730h",
       tokenDuration: "8760h",

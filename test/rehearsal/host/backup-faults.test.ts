@@ -256,6 +256,22 @@ describe("a backup on a bad day", () => {
     await nextIsGood();
   });
 
+  it("without the folder of the photos, or with nothing in it: fails before Borg starts, and every archive stays (row 17)", async () => {
+    const before = await archives();
+    const folder = "/mnt/hdd1/immich/images";
+    for (const left of ["", `mkdir ${folder}`]) {
+      await world.shell(`mv ${folder} /mnt/hdd1/aside; ${left}`);
+      expect((await backUp()).code).not.toBe(0);
+      await world.shell(`[ ! -d ${folder} ] || rmdir ${folder}; mv /mnt/hdd1/aside ${folder}`);
+      expect(status().last).toMatchObject({
+        result: "failed",
+        message: expect.stringMatching(/"\/mnt\/hdd1\/immich\/images", is missing or empty/),
+      });
+    }
+    expect(await archives()).toEqual(before);
+    await nextIsGood();
+  });
+
   it("a library that something has encrypted: seen before the next prune, and every archive of before is kept (row 18)", async () => {
     await world.shell(`cp -a ${library} /mnt/hdd1/aside
        for each in ${library}/*; do openssl enc -aes-256-cbc -pass pass:x -pbkdf2 -in "$each" -out "$each.x"; mv "$each.x" "$each"; done`);

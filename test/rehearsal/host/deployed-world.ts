@@ -45,7 +45,7 @@ export function bundles(images = imagesLock(), own = secrets) {
     secrets: secretsBundle(own),
     immich: immichBundle({ timeZone: "Asia/Tokyo", lan: false, machineLearning: false, images }),
     tunnel: tunnelBundle({ images }),
-    backup: backupBundle({ schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12 } }),
+    backup: backupBundle({ schedule: "0 1 * * 6", keep: { weekly: 8, monthly: 12, yearly: 5 } }),
   };
 }
 
