@@ -519,10 +519,15 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(await ask(lan)).toBe("200");
     for (const address of ["10.99.0.9", "[fd99::9]", "[::1]"])
       expect(await ask(address)).toBe("000");
-    // Nor after a restart, when all addresses are there already.
+    // Nor after a restart, when all addresses are there already; it leaves the tunnel's connector alone.
+    const connector = () => root("docker inspect --format '{{.State.StartedAt}}' cloudflared");
+    const before = await connector();
     await root("systemctl restart ouchi-immich.service", 5 * minutes);
     for (const address of ["10.99.0.9", "[fd99::9]", "[::1]"])
       expect(await ask(address)).toBe("000");
+    await world.untilServing(180);
+    expect(await connector()).toBe(before);
+    for (const address of ["127.0.0.1", lan]) expect(await ask(address)).toBe("200");
   });
 
   it("when HDD1 is full: uploads fail and say so, nothing is lost, and space brings it back (row 20)", async () => {
