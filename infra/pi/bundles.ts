@@ -22,7 +22,7 @@ import type { PlainBundles } from "./home-server.ts";
 export function plainBundles(settings: Settings): PlainBundles {
   const { timeZone } = settings;
   const machineLearning = settings.machineLearning === "local";
-  const images = readImagesLock(settings.imagesLock);
+  const images = readImagesLock(settings);
   return {
     system: systemBundle({ timeZone, kernelWords: kernelWords(settings.disks.withoutUas) }),
     disks: disksBundle(diskIdentities(settings.disks)),
@@ -37,8 +37,9 @@ export function plainBundles(settings: Settings): PlainBundles {
 }
 
 /** What the Immich on the Pi is to be, for the look at one that was set up there by hand. */
-export function wantedImmich({ imagesLock, upgradeFrom }: Settings) {
-  const images = readImagesLock(imagesLock);
+export function wantedImmich(settings: Settings) {
+  const { upgradeFrom } = settings;
+  const images = readImagesLock(settings);
   return {
     server: images["immich-server"].image,
     postgres: images.postgres.image,
@@ -47,7 +48,7 @@ export function wantedImmich({ imagesLock, upgradeFrom }: Settings) {
 }
 
 /** Each of its images by name, tag and digest, as a file that systemd and Compose read can hold them. */
-const lockFile = z.record(
+const lockFile = z.partialRecord(
   z.enum(imageNames),
   z.object({
     image: z
@@ -58,7 +59,7 @@ const lockFile = z.record(
   }),
 );
 
-function readImagesLock(file: string): ImagesLock {
+function readImagesLock({ imagesLock: file, machineLearning }: Settings): ImagesLock {
   const refuse = (why: string) =>
     new UserError(
       `The lock file of the container images in imagesLock, "${file}", could not be read: ${why}. Remove the setting to use the kit's own. Nothing was changed.`,
@@ -69,9 +70,15 @@ function readImagesLock(file: string): ImagesLock {
   } catch (error) {
     throw refuse((error as Error).message);
   }
-  const parsed = lockFile.safeParse(read);
-  if (parsed.success) return parsed.data;
-  const wrong = parsed.error.issues.map(({ path }) => path.join(".") || "all of it");
+  const { data, error } = lockFile.safeParse(read);
+  const needed = imageNames.filter(
+    (name) => name !== "immich-machine-learning" || machineLearning === "local",
+  );
+  const wrong = error
+    ? error.issues.map(({ path }) => path.join(".") || "all of it")
+    : needed.filter((name) => !data[name]);
+  // What is not needed is not read.
+  if (wrong.length === 0) return data as ImagesLock;
   throw refuse(
     `${[...new Set(wrong)].join(", ")} is not as in compose/images.lock.json (an image with its tag, and its digest)`,
   );
