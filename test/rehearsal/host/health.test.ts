@@ -341,9 +341,24 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
        cat /dev/zero > /var/lib/ouchi-photos/full 2>/dev/null || true`,
     );
     const old = await world.must(["cat", "/var/lib/ouchi-photos/backup-status.json"]);
+    await world.calls();
+    const program = `${libexec}/backup`;
+    const asLaid = world.read(program);
+    // The root of this world is never full itself.
+    world.write(program, asLaid.replace(/^LEAST_CARD = .*$/m, "LEAST_CARD = 1 << 60"), 0o755);
     const result = await world.program("backup", "run");
+    world.write(program, asLaid, 0o755);
     expect(result.code).toBe(0);
     expect(result.stdout).toContain("the backup is good");
+    // Held still while its rows are counted and dumped, and not stopped, because it might not start again.
+    const docker = (await world.calls())
+      .map((call) => call.join(" "))
+      .filter((call) => /^docker (stop|start|pause|unpause)|pg_dump/.test(call));
+    expect(docker).toEqual([
+      "docker pause immich_server",
+      expect.stringContaining("pg_dump"),
+      "docker unpause immich_server",
+    ]);
     expect(result.stderr).toContain(
       '"backup-status.json" could not be written to the SD card (No space left on device) and is kept until the next restart.',
     );

@@ -244,6 +244,13 @@ def main(arguments, state):
             print("true" if name in state["running"] else "false")
         case ["inspect", "--format", "{{.Config.Image}}", name]:
             print(state["running"].get(name) or state.get("stopped", {})[name])
+        case ["pause", name] if name in state["running"] and name not in state.get("paused", []):
+            state["paused"] = [*state.get("paused", []), name]
+        case ["unpause", name] if name in state.get("paused", []):
+            state["paused"].remove(name)
+        case ["start", name] if name in state.get("paused", []):
+            print(f"Error response from daemon: cannot start a paused container, try unpause instead: {name}", file=sys.stderr)
+            return 1
         case ["stop", "--time", "60", name]:
             if name in state["running"]:
                 state.setdefault("stopped", {})[name] = state["running"].pop(name)
