@@ -62,6 +62,30 @@ describe("restoring one person", () => {
     expect((await restore("ken")).stdout).toMatch(/of which 0 are missing or damaged now$/m);
   });
 
+  it("goes on past a photo that the archive does not give back, and names each at the end", async () => {
+    const good = (await house.archives()).at(-1)!;
+    await world.shell(`cd ${library}; mv IMG_1.jpg /root; printf rotten > IMG_2.jpg`);
+    expect((await world.program("backup", "run")).code).toBe(1);
+    await house.sql(`delete from "asset" where "ownerId" = '${ken}';`);
+    await world.shell(`cd ${library}; rm IMG_2.jpg IMG_3.jpg`);
+    const done = await restore("ken");
+    expect(done.code).toBe(1);
+    expect(done.stdout).toContain("restored 1 of 3: each SHA-1 equals its checksum");
+    expect(done.stderr).toMatch(
+      /^All that could be restored of ken is back, but 2 photos are not\./,
+    );
+    expect(done.stderr).toMatch(/\n {2}IMG_1\.jpg of ken, .*: .* holds its row but not its file/);
+    expect(done.stderr).toMatch(/\n {2}IMG_2\.jpg of ken, .* is not what its checksum says$/);
+    expect(await world.shell(`cd ${library}; ls | grep -v mio; cat IMG_3.jpg`)).toBe(
+      "IMG_3.jpg\nthe bytes of IMG_3.jpg",
+    );
+    const rest = await restore("ken", "--archive", good);
+    expect(rest).toMatchObject({ code: 0, stderr: "" });
+    expect(rest.stdout).toContain("restored 2 of 2");
+    expect(await house.everyRow()).toBe(rows);
+    expect(await shown()).toBe(files);
+  });
+
   it("refuses somebody whom the archive does not know, with the names that it knows", async () => {
     const refused = await restore('\'; drop table "user"; --');
     expect(refused.code).toBe(1);
