@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DeployedWorld } from "./deployed-world.ts";
 import type { HostWorld } from "./host-world.ts";
@@ -91,5 +92,47 @@ describe("restoring one person", () => {
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/knows no person .* It knows: ken \(ken@example\.com\); mio \(/);
     expect(await house.everyRow()).toBe(rows);
+  });
+
+  it("gives it all to the account of today, where one was made anew under the same address", async () => {
+    const anew = "00000000-0000-4000-8000-00000000000c";
+    const places = `/mnt/hdd1/immich/images/upload`;
+    await world.shell(`mkdir -p ${places}/${ken}; printf four > ${places}/${ken}/IMG_4.jpg`);
+    await house.sql(
+      `insert into "asset" ("ownerId", "originalPath", "originalFileName", "checksum")
+       values ('${ken}', '/data/upload/${ken}/IMG_4.jpg', 'IMG_4.jpg', '\\x${createHash("sha1").update("four").digest("hex")}');`,
+    );
+    const before = (await house.everyRow()).replaceAll(ken, anew).split("\n").sort();
+    expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
+    await house.sql(
+      `delete from "asset" where "ownerId" = '${ken}'; delete from "user" where "id" = '${ken}';
+       insert into "user" ("id", "name", "email") values ('${anew}', 'ken', 'ken@example.com');`,
+    );
+    await world.shell(`rm -r ${library}/IMG_[123].jpg ${places}/${ken}`);
+    expect(await world.program("restore", "--photo", "IMG_1.jpg")).toMatchObject({ code: 0 });
+    const done = await restore("ken");
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    expect(done.stdout).toContain("the account of ken@example.com was made anew since");
+    expect(done.stdout).not.toContain("restored the account");
+    expect(done.stdout).toContain("restored 3 of 3");
+    expect((await house.everyRow()).split("\n").sort()).toEqual(before);
+    expect(await shown()).toBe(files);
+    expect(await world.shell(`cd ${places}; ls; cat ${anew}/IMG_4.jpg`)).toBe(`${anew}\nfour`);
+    expect((await restore("ken")).stdout).toMatch(/of which 0 are missing or damaged now$/m);
+  });
+
+  it("restores no account whose storage label another one has, and writes no file", async () => {
+    await house.sql(`alter table "user" add "storageLabel" text unique;
+      update "user" set "storageLabel" = 'mio' where "name" = 'mio';`);
+    expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
+    await house.sql(`delete from "user" where "name" = 'mio';
+      insert into "user" values ('00000000-0000-4000-8000-00000000000d', 'other', 'other@example.com', false, null, 'mio');`);
+    await world.shell(`rm ${library}/IMG_of_mio.jpg`);
+    const refused = await restore("mio");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /^The account of mio .* could not be restored: .* Nothing was changed\.$/,
+    );
+    expect(await world.shell(`ls ${library}`)).not.toContain("mio");
   });
 });
