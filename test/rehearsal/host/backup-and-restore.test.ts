@@ -160,6 +160,30 @@ describe("backup and restore", () => {
     expect(await world.shell("ls /mnt/hdd1/immich")).not.toContain("before-restore");
   });
 
+  it("loads no archive's database where the disk has no room for it", async () => {
+    await house.sql(
+      `create table "ballast" as select md5(random()::text) as "text" from generate_series(1, 250000);`,
+    );
+    await world.program("backup", "run");
+    await house.sql(`drop table "ballast";`);
+    const rows = await house.everyRow();
+    await world.shell(
+      "fallocate -l $(($(df -B1 --output=avail /mnt/hdd1 | tail -n 1) - 20000000)) /mnt/hdd1/filler",
+    );
+    for (const words of [
+      ["--photo", id],
+      ["--person", "ken"],
+    ]) {
+      const refused = await world.program("restore", ...words);
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toMatch(
+        /^\/mnt\/hdd1 has \d+ MiB free, .* a dump of \d MiB wants three times as much\. .* Nothing was changed\.$/,
+      );
+    }
+    await world.must(["rm", "/mnt/hdd1/filler"]);
+    expect(await house.everyRow()).toBe(rows);
+  });
+
   it("leaves out an album that was deleted since, and changes nothing for a photo that is there", async () => {
     await deletePhoto();
     await house.sql(`delete from "album" where "albumName" = '海';`);
