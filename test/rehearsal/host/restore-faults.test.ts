@@ -61,6 +61,31 @@ exit $status
       0o755,
     );
 
+  it("goes on when nobody reads it any more and its terminal is gone, and tells the journal", async () => {
+    await world.shell(
+      `setsid python3 -c '
+import socket
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+journal.bind("/dev/log")
+with open("/run/journal", "wb", 0) as file:
+    while True:
+        file.write(journal.recv(65536) + b"\\n")
+' >/dev/null 2>&1 </dev/null &
+       until [ -e /dev/log ]; do sleep 0.1; done
+       mkfifo /run/told; (timeout 60 head -n 1 /run/told >/run/first) &
+       /usr/local/libexec/ouchi-photos/restore --everything >/run/told 2>&1 &
+       restore=$!
+       until [ -s /run/first ]; do sleep 0.1; done
+       kill -HUP $restore
+       wait $restore`,
+    );
+    expect(await world.shell("cat /run/first")).toMatch(/^extracting immich-/);
+    const journal = await world.shell("cat /run/journal; rm /dev/log");
+    expect(journal).toMatch(/ouchi-restore: restored everything from immich-/);
+    await isAsItWas();
+    await world.shell("rm -r /mnt/hdd1/immich/*.before-restore-*");
+  });
+
   it("fails when the disk fills up meanwhile, names what is cut, and leaves the house serving", async () => {
     borgThat(
       "fallocate -l $(($(df -B1 --output=avail /mnt/hdd1 | tail -n 1) - 20000000)) /mnt/hdd1/filler",
