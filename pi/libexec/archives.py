@@ -292,3 +292,22 @@ def holds(archive, paths):
         return set()
     lines = borg("list", "--format", "{path}{NUL}", f"{REPOSITORY}::{archive}", *wanted).stdout
     return {"/" + path for path in lines.split("\0") if path}
+
+
+def recorded(archive, paths):
+    """Of each file at or below these paths: path on the Pi → (bytes, whether it is whole). Borg keeps zeros in the place of what a repair found lost."""
+    wanted = [literal_path(path) for path in paths]
+    if not wanted:
+        return {}
+    items = borg("list", "--format", "{type} {size} {health} {path}{NUL}", f"{REPOSITORY}::{archive}", *wanted).stdout.split("\0")
+    fields = [each.split(" ", 3) for each in items if each.startswith("- ")]
+    return {"/" + path: (int(size), health == "healthy") for _, size, health, path in fields}
+
+
+def sha1_of(archive, paths):
+    """path on the Pi → SHA-1 of what the archive holds there, in hexadecimal digits."""
+    wanted = [literal_path(path) for path in paths]
+    if not wanted:
+        return {}
+    items = borg("list", "--format", "{type}{sha1} {path}{NUL}", f"{REPOSITORY}::{archive}", *wanted).stdout.split("\0")
+    return {"/" + path: digest for digest, _, path in (each[1:].partition(" ") for each in items if each.startswith("-"))}

@@ -136,6 +136,54 @@ describe("backup and restore", () => {
     expect(await house.everyRow()).toBe(rows);
   });
 
+  it("moves aside what lies in a photo's place: a damaged one, and a file that no row names", async () => {
+    const kept = () =>
+      world.shell(
+        "cd /mnt/hdd1/immich; cat images.before-restore-*/library/ken/2022/2022-02-03/*.jpg; rm -r images.before-restore-*",
+      );
+    await world.shell(`rm -rf /mnt/hdd1/immich/images.before-restore-*; printf half > '${photo}'`);
+    const mended = await world.program("restore", "--photo", photo);
+    expect(mended).toMatchObject({ code: 0, stderr: "" });
+    expect(mended.stdout).toMatch(
+      /^what lay there before is now "\/mnt\/hdd1\/immich\/images\.before-restore-\S+\/IMG_そら 1\.jpg"/m,
+    );
+    expect(await world.must(["cat", photo])).toBe("first photo");
+    expect(await kept()).toBe("half");
+    await house.sql(`delete from "asset" where "id" = '${id}';`);
+    await world.shell(`printf another > '${photo}'`);
+    expect(await world.program("restore", "--photo", id)).toMatchObject({ code: 0, stderr: "" });
+    expect(await world.must(["cat", photo])).toBe("first photo");
+    expect(await kept()).toBe("another");
+    // The very file is nothing to keep.
+    await house.sql(`delete from "asset" where "id" = '${id}';`);
+    expect(await world.program("restore", "--photo", id)).toMatchObject({ code: 0, stderr: "" });
+    expect(await world.shell("ls /mnt/hdd1/immich")).not.toContain("before-restore");
+  });
+
+  it("loads no archive's database where the disk has no room for it", async () => {
+    await house.sql(
+      `create table "ballast" as select md5(random()::text) as "text" from generate_series(1, 250000);`,
+    );
+    await world.program("backup", "run");
+    await house.sql(`drop table "ballast";`);
+    const rows = await house.everyRow();
+    await world.shell(
+      "fallocate -l $(($(df -B1 --output=avail /mnt/hdd1 | tail -n 1) - 20000000)) /mnt/hdd1/filler",
+    );
+    for (const words of [
+      ["--photo", id],
+      ["--person", "ken"],
+    ]) {
+      const refused = await world.program("restore", ...words);
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toMatch(
+        /^\/mnt\/hdd1 has \d+ MiB free, .* a dump of \d MiB wants three times as much\. .* Nothing was changed\.$/,
+      );
+    }
+    await world.must(["rm", "/mnt/hdd1/filler"]);
+    expect(await house.everyRow()).toBe(rows);
+  });
+
   it("leaves out an album that was deleted since, and changes nothing for a photo that is there", async () => {
     await deletePhoto();
     await house.sql(`delete from "album" where "albumName" = '海';`);

@@ -63,7 +63,7 @@ export async function applyAll(
 
 /** Immich's tables as far as the kit looks at them, and one that only the dump's order would find. */
 export const schema = `
-create table "user" ("id" uuid primary key, "name" text not null, "email" text not null, "isAdmin" boolean not null default false, "deletedAt" timestamptz);
+create table "user" ("id" uuid primary key, "name" text not null, "email" text not null unique, "isAdmin" boolean not null default false, "deletedAt" timestamptz);
 create table "notification" ("id" uuid primary key default gen_random_uuid(), "createdAt" timestamptz not null default now(), "userId" uuid references "user" on delete cascade,
   "level" varchar not null default 'info', "type" varchar not null default 'info', "data" jsonb, "title" varchar not null, "description" text, "readAt" timestamptz);
 create table "asset" ("id" uuid primary key default gen_random_uuid(), "ownerId" uuid not null references "user" on delete cascade,

@@ -240,6 +240,50 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     expect(await house.everyRow()).toBe(rows);
   });
 
+  it("restores everything from an archive of another Immich only when asked to upgrade it, and counts (row 33)", async () => {
+    const made = async () => {
+      await world.program("backup", "run");
+      return [await house.everyRow(), (await archives()).at(-1)!] as const;
+    };
+    const everything = (...words: string[]) => world.program("restore", "--everything", ...words);
+    const [rows, earlier] = await made();
+    expect(await to(next)).toMatchObject({ code: 0, stderr: "" });
+    await house.sql(`insert into "album" values (gen_random_uuid(), 'later', null);`);
+    const [later, newer] = await made();
+    for (const words of [[], ["--upgrade-from", "3.0.0"]]) {
+      const refused = await everything("--archive", earlier, ...words);
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toMatch(
+        `was made with Immich v${now}, and v${next} is what will run with it. To have it upgraded as it comes back, with its rows counted, add "--upgrade-from ${now}", or choose another dump. Nothing was changed.`,
+      );
+    }
+    expect(await house.everyRow()).toBe(later);
+    const upgraded = await everything("--archive", earlier, "--upgrade-from", now);
+    expect(upgraded).toMatchObject({ code: 0, stderr: "" });
+    expect(record()).toMatchObject({ state: "good", fromVersion: now, toVersion: next });
+    expect(await running("immich_server")).toContain(`:v${next}@`);
+    expect(await house.everyRow()).toBe(rows);
+
+    await fault({ sql: `delete from "asset"` });
+    const failed = await everything("--archive", earlier, "--upgrade-from", now);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toContain(`The upgrade Immich ${now} → ${next} failed: rows are missing`);
+    expect(await running("immich_server")).toBeUndefined();
+    const back = await world.program("restore", "--database", record().dump);
+    expect(back).toMatchObject({ code: 0, stderr: "" });
+    expect(back.stdout).toContain(`Put the images of Immich ${now} into`);
+    expect(await to(now)).toMatchObject({ code: 0, stderr: "" });
+    expect(await running("immich_server")).toContain(`:v${now}@`);
+    expect(await house.everyRow()).toBe(rows);
+
+    const refused = await everything("--archive", newer, "--upgrade-from", next);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain(
+      `Put version v${next} into the lock file and run "pulumi up" first, or choose another dump.`,
+    );
+    expect(await house.everyRow()).toBe(rows);
+  });
+
   it("goes back after the way back was cut at any step, and serves no half of it (row 28)", async () => {
     const rows = await house.everyRow();
     await fault({ sql: `delete from "asset"` });
