@@ -285,15 +285,6 @@ def extract(archive, paths, folder):
     return borg("extract", "--numeric-ids", f"{REPOSITORY}::{archive}", *wanted, cwd=folder)
 
 
-def holds(archive, paths):
-    """Which of these paths the archive has."""
-    wanted = [literal_path(path) for path in paths]
-    if not wanted:
-        return set()
-    lines = borg("list", "--format", "{path}{NUL}", f"{REPOSITORY}::{archive}", *wanted).stdout
-    return {"/" + path for path in lines.split("\0") if path}
-
-
 def recorded(archive, paths):
     """Of each file at or below these paths: path on the Pi → (bytes, whether it is whole). Borg keeps zeros in the place of what a repair found lost."""
     wanted = [literal_path(path) for path in paths]
