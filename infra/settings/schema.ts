@@ -358,12 +358,7 @@ export const settingsSchema = z
         /** TCP port of its SSH server. @default 22 */
         port: count("the TCP port of the Pi's SSH server", 1).max(65535).default(22),
         /** @default pi */
-        user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "give the Pi's user, such as pi")
-          .refine((value) => value !== "root", {
-            error:
-              'is "root", whom the Pi lets in no more once the kit is there: give a user who may use sudo, such as pi',
-          })
-          .default("pi"),
+        user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "give the Pi's user, such as pi").default("pi"),
         hostKey,
         /** The private key for SSH; without it the SSH agent is asked. */
         privateKeyFile: text(

@@ -120,7 +120,6 @@ describe("The settings of a home", () => {
   });
 
   test.each([
-    ["root", { pi: { ...home.pi, user: "root" } }, "pi.user"],
     ["a bare device name", { disks: { main: "/dev/sda", backup: "usb-B-0:0" } }, "disks.main"],
     ["one disk twice", { disks: { main: "usb-A-0:0", backup: "usb-A-0:0" } }, "disks.backup"],
     [

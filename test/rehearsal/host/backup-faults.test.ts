@@ -11,7 +11,7 @@ const thumbs = "/mnt/hdd1/immich/images/thumbs";
 const dumpsFolder = "/mnt/hdd1/immich/images/backups";
 
 /** Each fault by its own means, on real Borg, PostgreSQL and ext4; after each the next run is good, unaided. */
-describe("a backup on a bad day", () => {
+describe("a backup on a bad day", { timeout: 600_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
   let rows: string;

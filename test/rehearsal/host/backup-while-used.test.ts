@@ -15,7 +15,7 @@ const images = "/mnt/hdd1/immich/images";
 const library = `${images}/library/ken/2022/2022-02-03`;
 
 /** The family goes on using Immich while it is backed up: real Borg, PostgreSQL and ext4. */
-describe("a backup of a library in use", () => {
+describe("a backup of a library in use", { timeout: 600_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
 

@@ -6,7 +6,7 @@ const images = "/mnt/hdd1/immich/images";
 const library = `${images}/library/ken/2022/2022-02-03`;
 
 /** What a disk or an archive does to a restore of everything; real Borg, PostgreSQL and ext4. */
-describe("restoring everything on a bad day", () => {
+describe("restoring everything on a bad day", { timeout: 600_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
   let rows: string;
