@@ -6,7 +6,7 @@ import type { HostWorld } from "./host-world.ts";
 const library = "/mnt/hdd1/immich/images/library/ken/2022/2022-02-03";
 const ken = "00000000-0000-4000-8000-00000000000a";
 
-describe("restoring one person", () => {
+describe("restoring one person", { timeout: 600_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
   let rows: string;
