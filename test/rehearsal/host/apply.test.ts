@@ -480,9 +480,7 @@ describe("apply on a deployed Pi", () => {
     expect(await world.run(remove)).toMatchObject({ code: 0, stderr: "" });
     expect(world.exists("/etc/systemd/system/ouchi-cloudflared.service")).toBe(false);
     expect(world.exists("/etc/ouchi-photos/compose/cloudflared")).toBe(false);
-    expect(
-      await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "cloudflared"]),
-    ).toBe("false");
+    expect(await house.isRunning("cloudflared")).toBe(false);
     expect(await world.run(remove)).toMatchObject({ code: 0, stderr: "" });
     expect(await world.apply(bundles().tunnel)).toMatchObject({ code: 0 });
     const other = await world.program("apply", "remove", "immich");
@@ -598,9 +596,7 @@ describe("apply on a deployed Pi", () => {
     expect(await world.shell("ls -A /mnt/hdd1")).toBe("");
     expect(await world.program("start")).toMatchObject({ code: 0, stderr: "" });
     for (const name of ["immich_server", "immich_postgres", "cloudflared"]) {
-      expect(await world.must(["docker", "inspect", "--format", "{{.State.Running}}", name])).toBe(
-        "true",
-      );
+      expect(await house.isRunning(name)).toBe(true);
     }
   });
 

@@ -19,8 +19,7 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
   beforeAll(async () => {
     house = await DeployedWorld.start();
     world = house.world;
-    for (const name of ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
-      await house.addPhoto(name, `the bytes of ${name}`);
+    await house.addPhotos("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg");
     expect(await backUp()).toMatchObject({ code: 0, stderr: "" });
     rows = await house.everyRow();
   });
@@ -34,9 +33,7 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
   const borg = (script: string) => house.borg(script);
   const archives = () => house.archives();
   const dumps = () => world.shell(`ls ${dumpsFolder} | grep 'sql$'`);
-  const serverRuns = async () =>
-    (await world.must(["docker", "inspect", "--format", "{{.State.Running}}", "immich_server"])) ===
-    "true";
+  const serverRuns = () => house.isRunning("immich_server");
   const troubles = async () => (await house.problems()).map(({ key, what }) => `${key}: ${what}`);
   /** Ends a run and all that it has started, as a power cut would, a while after something has become true. */
   const cutWhen = async (condition: string, seconds = 0) => {

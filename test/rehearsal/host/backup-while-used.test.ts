@@ -22,8 +22,7 @@ describe("a backup of a library in use", { timeout: 600_000 }, () => {
   beforeAll(async () => {
     house = await DeployedWorld.start();
     world = house.world;
-    for (const name of ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
-      await house.addPhoto(name, `the bytes of ${name}`);
+    await house.addPhotos("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg");
     // A thousand small ones, each with its row.
     await world.shell(
       `mkdir -p ${images}/library/ken/many; for each in $(seq 1000); do echo "photo $each" > ${images}/library/ken/many/$each.jpg; done`,

@@ -178,6 +178,16 @@ export class DeployedWorld {
       insert into "album_asset" select '00000000-0000-4000-8000-0000000000a1', "id" from added returning "assetId";`);
   }
 
+  /** Photos of ken's, each with bytes of its own. */
+  async addPhotos(...names: string[]): Promise<void> {
+    for (const name of names) await this.addPhoto(name, `the bytes of ${name}`);
+  }
+
+  async isRunning(container: string): Promise<boolean> {
+    const question = ["docker", "inspect", "--format", "{{.State.Running}}", container];
+    return (await this.world.must(question)) === "true";
+  }
+
   /** Everything in the database as text, to compare before and after. */
   everyRow(): Promise<string> {
     const tables = [

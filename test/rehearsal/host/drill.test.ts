@@ -20,8 +20,7 @@ describe("the drill", () => {
   beforeAll(async () => {
     house = await DeployedWorld.start();
     world = house.world;
-    for (const name of ["IMG_そら 1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
-      await house.addPhoto(name, `the bytes of ${name}`);
+    await house.addPhotos("IMG_そら 1.jpg", "IMG_2.jpg", "IMG_3.jpg");
     expect(await run()).toMatchObject({ code: 0, stderr: "" });
   });
   afterAll(async () => {

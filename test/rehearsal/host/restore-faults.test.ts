@@ -15,8 +15,7 @@ describe("restoring everything on a bad day", { timeout: 600_000 }, () => {
   beforeAll(async () => {
     house = await DeployedWorld.start();
     world = house.world;
-    for (const name of ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
-      await house.addPhoto(name, `the bytes of ${name}`);
+    await house.addPhotos("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg");
     // Of many pieces, none of which another file has.
     const film = await world.shell(
       `head -c 60000000 /dev/urandom > ${images}/upload/film.mov; sha1sum ${images}/upload/film.mov | cut -c -40`,
@@ -39,13 +38,11 @@ describe("restoring everything on a bad day", { timeout: 600_000 }, () => {
     );
   const restore = (...words: string[]) => world.program("restore", "--everything", ...words);
   const newest = async () => (await house.archives()).at(-1)!;
-  const runs = (container: string) =>
-    world.must(["docker", "inspect", "--format", "{{.State.Running}}", container]);
   const isAsItWas = async () => {
     expect(await house.everyRow()).toBe(rows);
     expect(await sums()).toBe(files);
     expect(world.exists("/var/lib/ouchi-photos/restore.json")).toBe(false);
-    expect(await runs("immich_server")).toBe("true");
+    expect(await house.isRunning("immich_server")).toBe(true);
   };
   /** Borg, with something done before or after it takes everything out of an archive. */
   const borgThat = (before: string, after: string) =>
@@ -128,7 +125,7 @@ with open("/run/journal", "wb", 0) as file:
       expect(done.stdout).toContain(`${library}/${line}`);
     expect(done.stderr).toMatch(/^All else is restored, but 3 files, named above, are not well in/);
     expect(await house.everyRow()).toBe(rows);
-    expect(await runs("immich_server")).toBe("true");
+    expect(await house.isRunning("immich_server")).toBe(true);
     expect(await restore("--archive", good)).toMatchObject({ code: 0, stderr: "" });
     await isAsItWas();
   });

@@ -15,8 +15,7 @@ describe("restoring one person", { timeout: 600_000 }, () => {
   beforeAll(async () => {
     house = await DeployedWorld.start();
     world = house.world;
-    for (const name of ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"])
-      await house.addPhoto(name, `the bytes of ${name}`);
+    await house.addPhotos("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg");
     await house.addPhoto("IMG_of_mio.jpg", "of mio", "b");
     expect(await world.program("backup", "run")).toMatchObject({ code: 0, stderr: "" });
     [rows, files] = [await house.everyRow(), await shown()];
