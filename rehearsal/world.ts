@@ -471,7 +471,9 @@ async function writeFirstBoot(folder: string, publicKey: string): Promise<string
   }
   const keyFile = join(folder, "..", "key.pub");
   await writeFile(keyFile, `${publicKey}\n`);
-  await execa(join(repository, "cli/ouchi"), ["sdcard", folder, "--public-key", keyFile]);
+  await execa(join(repository, "rehearsal/pi/on-a-card.sh"), [
+    ...[folder, join(repository, "cli/ouchi"), "sdcard", folder, "--public-key", keyFile],
+  ]);
   return folder;
 }
 

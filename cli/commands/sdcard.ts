@@ -1,6 +1,6 @@
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { UserError } from "../../infra/settings/user-error.ts";
@@ -28,6 +28,11 @@ export async function sdcard(folder: string, options: SdCardOptions): Promise<vo
   if (missing.length > 0) {
     throw new UserError(
       `"${folder}" is not the boot partition of a card with Raspberry Pi OS Lite (64-bit) of 2025 or later: it holds no ${missing.join(", no ")}. Flash a current image, and name the folder where its "bootfs" is mounted. ${unchanged}`,
+    );
+  }
+  if (!isMountPoint(folder)) {
+    throw new UserError(
+      `"${folder}" holds what a card's boot partition holds, but nothing is mounted there: it is a copy, and no Pi would read it. Plug the card in, and name the folder where its "bootfs" is mounted. ${unchanged}`,
     );
   }
   refuseUnless(
@@ -62,6 +67,13 @@ export async function sdcard(folder: string, options: SdCardOptions): Promise<vo
   console.log(
     `The card is ready: it lets this key in as ${options.user}, at ${options.hostname}.local. Eject it, and start the Pi with it.\nWhen it answers, give it a fixed address in the router: "ssh ${options.user}@${options.hostname}.local cat /sys/class/net/${wifi ? "wlan0" : "eth0"}/address" prints the MAC address to reserve it for.`,
   );
+}
+
+/** The top of a file system, or of a drive that has a letter. */
+function isMountPoint(folder: string): boolean {
+  const path = resolve(folder);
+  const above = dirname(path);
+  return path === above || statSync(path).dev !== statSync(above).dev;
 }
 
 function refuseUnless(form: RegExp, option: string, value: string, wanted: string): void {

@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 
 const ouchi = join(import.meta.dirname, "../../cli/ouchi");
+const onACard = join(import.meta.dirname, "../../rehearsal/pi/on-a-card.sh");
 const publicKey = `ssh-ed25519 ${"A".repeat(68)} ken@laptop`;
 
 describe("ouchi sdcard", { timeout: 30_000 }, () => {
@@ -26,8 +27,13 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     };
   });
 
-  const type = (words: string[], input = "", card = folder) =>
-    execa(ouchi, ["sdcard", card, "--public-key", keyFile, ...words], { input, reject: false });
+  const words = (card: string) => ["sdcard", card, "--public-key", keyFile];
+  const type = (options: string[], input = "") =>
+    execa(onACard, [folder, ouchi, ...words(folder), ...options], {
+      input,
+      reject: false,
+      all: true,
+    });
   const read = (name: string) => readFileSync(join(folder, name), "utf8");
 
   test("lets one key in, closes the password login and switches memory limits on", async () => {
@@ -49,11 +55,7 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
 
   test("joins a Wi-Fi only when it is asked to, whose password is no argument", async () => {
     const password = 'canary: "の" #1';
-    const { exitCode, all } = await execa(
-      ouchi,
-      ["sdcard", folder, "--public-key", keyFile, "--wifi", "うち: 5G"],
-      { input: `${password}\n`, reject: false, all: true },
-    );
+    const { exitCode, all } = await type(["--wifi", "うち: 5G"], `${password}\n`);
     expect(exitCode).toBe(0);
     expect(all).not.toContain("canary");
     expect(parse(read("network-config"))).toMatchObject({
@@ -68,13 +70,16 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     expect(short.stderr).toContain("A Wi-Fi's password has 8 to 63 characters, not 5");
   });
 
-  test("writes nothing where no card's boot partition is", async () => {
+  test("writes nothing where no card's boot partition is mounted", async () => {
+    const copy = await execa(ouchi, words(folder), { reject: false });
+    expect(copy.exitCode).toBe(1);
+    expect(copy.stderr).toMatch(/nothing is mounted there.*Nothing was changed\.$/);
     rmSync(join(folder, "config.txt"));
     const refused = await type([]);
     expect(refused.exitCode).toBe(1);
     expect(refused.stderr).toMatch(/it holds no config\.txt\..*Nothing was changed\.$/);
     expect(read("user-data")).toBe("");
-    const elsewhere = await type([], "", join(folder, "none"));
+    const elsewhere = await execa(ouchi, words(join(folder, "none")), { reject: false });
     expect(elsewhere.stderr).toContain("is not the boot partition");
   });
 

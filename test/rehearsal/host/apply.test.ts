@@ -609,15 +609,16 @@ describe("apply on a deployed Pi", () => {
     await world.shell(
       `cd ${recent}; truncate -s 0 empty.jpg; printf rehto > other.jpg; rm gone.jpg`,
     );
-    // As systemd stops the unit, at a shutdown and when its disk is pulled out; the boot after a power cut finds it never stopped.
-    const stopped = (how: string) =>
-      world.shell(`${how}; ${libexec}/scrub --clean-stop; rm -f /run/stand-ins/shutting-down`);
-    await stopped("touch /run/stand-ins/shutting-down");
+    // As at a shutdown, when the disk is pulled out, when Immich has to be killed; after a power cut it was never stopped.
+    const shutDown = "touch /run/stand-ins/shutting-down";
+    const stop = "systemctl stop ouchi-immich.service";
+    const start = "rm -f /run/stand-ins/shutting-down; systemctl start ouchi-immich.service";
+    await world.shell(`${shutDown}; ${stop}; ${start}`);
     const clean = await world.program("scrub");
     expect(clean.stdout).toBe("the last stop was clean; nothing to look for");
-    for (const how of ["true", "echo another-boot > /var/lib/ouchi-photos/boot-in-use"]) {
-      await world.shell("rm -f /var/lib/ouchi-photos/damaged.json");
-      await stopped(how);
+    const killed = `SERVICE_RESULT=timeout ${libexec}/scrub --clean-stop`;
+    for (const how of [`${stop}; ${start}`, `${shutDown}; ${killed}; ${start}`, "true"]) {
+      await world.shell(`rm -f /var/lib/ouchi-photos/damaged.json; ${how}`);
       expect(await world.program("scrub")).toMatchObject({ code: 0, stderr: "" });
       const { looked, photos } = world.json<{ looked: number; photos: object[] }>(
         "/var/lib/ouchi-photos/damaged.json",

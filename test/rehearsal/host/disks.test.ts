@@ -12,6 +12,10 @@ const blank = {
 const onePartition = (device: string) =>
   String.raw`printf '\000\000\002\000\203\000\000\000\000\010\000\000\000\000\001\000' | dd of=${device} bs=1 seek=446 conv=notrunc; printf '\125\252' | dd of=${device} bs=1 seek=510 conv=notrunc`;
 
+/** Has the kernel take the table up, and makes the first partition's device where no udev does. */
+const partition = (device: string) =>
+  `partx --update ${device}; test -b "${device}"p1 || mknod "${device}"p1 b $(tr : ' ' < /sys/class/block/$(basename "${device}")p1/dev)`;
+
 describe("the disks", () => {
   let world: HostWorld;
   let one: string;
@@ -90,25 +94,30 @@ describe("the disks", () => {
       /not empty: ext4 file system labelled "family"/,
     ],
     [
-      "an NTFS-like signature",
-      "printf '\\353\\122\\220NTFS    ' | dd of=$1 conv=notrunc",
-      /not blank|not empty/,
+      "an NTFS file system",
+      "mkfs.ntfs -q -F -Q -L family $1",
+      /not empty: ntfs file system labelled "family"/,
     ],
     [
-      "a LUKS header",
-      "printf 'LUKS\\272\\276\\000\\001aes' | dd of=$1 conv=notrunc",
-      /not blank|not empty/,
+      "an encrypted disk",
+      "echo secret | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 $1 -",
+      /not empty: crypto_LUKS file system with UUID/,
     ],
     [
-      "an LVM label",
-      "printf 'LABELONE\\001\\000\\000\\000LVM2 001' | dd of=$1 bs=1 seek=512 conv=notrunc",
-      /not blank|not empty/,
+      "an LVM volume",
+      `pvcreate -q --config 'devices{scan="/dev"}' $1`,
+      /not empty: LVM2_member file system with UUID/,
+    ],
+    [
+      "an exFAT partition, as it came from the shop",
+      `(${onePartition("$1")}); ${partition("$1")}; mkfs.exfat -L Elements $1p1`,
+      /not empty: partition \S+p1 \(exfat, /,
     ],
     ["a swap area", "mkswap -q $1", /not empty: swap/],
     ["partitions only", onePartition("$1"), /not empty/],
     [
       "raw bytes at the end",
-      "printf x | dd of=$1 bs=1 seek=$((300*1024*1024-9)) conv=notrunc",
+      "printf x | dd of=$1 bs=1 seek=$((100*1024*1024-9)) conv=notrunc",
       /not blank/,
     ],
   ];
@@ -126,6 +135,17 @@ describe("the disks", () => {
       expect((await world.run(["blkid", "-p", one])).code).toBe(2);
     });
   }
+
+  it("leaves alone a disk of which a partition is in use", async () => {
+    await world.shell(
+      `(${onePartition(two)}) 2>/dev/null; ${partition(two)}
+       mkfs.ext4 -q ${two}p1; mkdir -p /media/family; mount ${two}p1 /media/family`,
+    );
+    expect((await prepare()).stderr).toBe(
+      'disks.backup: "usb-TWO" is in use at "/media/family". Unmount it there first. Nothing was changed.',
+    );
+    await world.shell("umount /media/family");
+  });
 
   it("asks for allowFormat before it formats a blank disk", async () => {
     const result = await prepare({ main: { id: "usb-ONE" }, backup: blank.backup });
@@ -252,7 +272,7 @@ exit 1
     const unlisted = await prepare({ ...blank, main: { id: "usb-ONE" } });
     expect(unlisted.stderr).toMatch(/may be formatted only if disks\.allowFormat/);
 
-    const other = await world.addDisk("usb-OTHER", 310);
+    const other = await world.addDisk("usb-OTHER", 110);
     await world.shell(`device=${other}; ${raw}; ln -sf ${other} /dev/disk/by-id/usb-ONE`);
     const before = await world.must(["sha256sum", other]);
     const refused = await prepare();
@@ -294,8 +314,7 @@ exit 1
       const part = `${card}p1`;
       await world.shell(
         `(${onePartition(card)}) 2>/dev/null
-         partx --update ${card}
-         test -b ${part} || mknod ${part} b $(tr : ' ' < /sys/class/block/${part.slice(5)}/dev)
+         ${partition(card)}
          ln -s ${part} /dev/disk/by-id/mmc-CARD-part1
          mkfs.ext4 -q -L ouchi-hdd1 ${part}
          mkdir -p /boot/firmware; mount ${part} /boot/firmware; sync`,

@@ -190,7 +190,7 @@ export class HostWorld {
   }
 
   /** A blank disk with a name in /dev/disk/by-id; answers its device. */
-  async addDisk(name: string, megabytes = 300): Promise<string> {
+  async addDisk(name: string, megabytes = 100): Promise<string> {
     const image = join(this.folder, `${name}.img`);
     const file = openSync(image, "w");
     ftruncateSync(file, megabytes * 1024 * 1024);

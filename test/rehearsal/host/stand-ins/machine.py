@@ -42,9 +42,14 @@ def setting(unit, key):
         return next((line.split("=", 1)[1].strip() for line in file if line.startswith(key + "=")), None)
 
 
-def carry_out(unit, key):
+def carry_out(unit, key, environment=os.environ):
     command = setting(unit, key)
-    return subprocess.run(command.split(), check=False).returncode if command else 0
+    return subprocess.run(command.split(), check=False, env=environment).returncode if command else 0
+
+
+def stop(unit):
+    result = "success" if carry_out(unit, "ExecStop") == 0 else "exit-code"
+    carry_out(unit, "ExecStopPost", {**os.environ, "SERVICE_RESULT": result})
 
 
 def systemctl(arguments, state):
@@ -93,13 +98,13 @@ def systemctl(arguments, state):
             state["active"].append(unit)
         case ["restart" | "try-restart", unit]:
             if unit in state["active"]:
-                carry_out(unit, "ExecStop")
+                stop(unit)
                 return carry_out(unit, "ExecStart")
         case ["reload-or-restart", unit]:
             return carry_out(unit, "ExecReload")
         case ["stop", unit] | ["disable", "--now", unit]:
             if unit in state["active"]:
-                carry_out(unit, "ExecStop")
+                stop(unit)
                 state["active"].remove(unit)
             if arguments[0] == "disable" and unit in state["enabled"]:
                 state["enabled"].remove(unit)
