@@ -145,6 +145,14 @@ with (
     ]);
   });
 
+  it("misses Immich's port where nobody listens any more", async () => {
+    await world.shell("pkill -f '[T]hreadingHTTPServer'; sleep 0.5");
+    expect((await look()).found).toContainEqual({
+      subject: "immich",
+      what: "nothing listens at 127.0.0.1:2283",
+    });
+  });
+
   it("keeps what was written by hand before it lays its own file over it", async () => {
     await world.shell("rm -rf /var/lib/ouchi-photos/edited; echo mine > /etc/docker/daemon.json");
     const { stdout } = await world.apply(all.docker);
