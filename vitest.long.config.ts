@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 // The whole story, on the virtual Pi, and what takes long besides.
 export default defineConfig({
   test: {
-    include: ["test/long/**/*.test.ts", "test/rehearsal/host/{upgrade,fresh-pi}.test.ts"],
+    include: ["test/long/**/*.test.ts", "test/rehearsal/host/{upgrade,fresh-pi,lost-line}.test.ts"],
     fileParallelism: false,
     // As in vitest.config.ts.
     env: { OUCHI_REHEARSAL_HASTE: "0.02" },

@@ -14,6 +14,7 @@ import {
 } from "../../../pi/bundles.ts";
 import { bundles, DeployedWorld, imagesLock, secrets } from "./deployed-world.ts";
 import { HostWorld, libexec } from "./host-world.ts";
+import { openLine, overLine } from "./lost-line.ts";
 
 const file = (path: string, content: string, rest: Partial<BundleFile> = {}): BundleFile => ({
   path,
@@ -137,25 +138,9 @@ describe("apply on a bare Pi", () => {
 
     it("converges after SSH was lost at every single step, and frees its lock (row 35)", async () => {
       await world.apply(before);
-      const cut = readFileSync(new URL("./stand-ins/cut-line.py", import.meta.url), "utf8");
-      world.write("/usr/local/sbin/cut-line.py", cut, 0o755);
-      await world.shell(
-        `mkdir -p -m 755 /run/sshd; mkdir -m 700 /run/ssh; cd /run/ssh
-         ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f key; cp key.pub keys
-         printf '%s\n' 'ListenAddress 127.0.0.1:2222' 'HostKey /run/ssh/host' 'AuthorizedKeysFile /run/ssh/keys' \
-           'StrictModes no' 'UsePAM no' 'PermitRootLogin prohibit-password' 'PidFile none' >config
-         /usr/sbin/sshd -f config`,
-      );
+      await openLine(world);
       const overSsh = (step: number, bundle: Bundle) =>
-        world.run(
-          [
-            ...["ssh", "-p", "2222", "-i", "/run/ssh/key", "-o", "LogLevel=ERROR"],
-            ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
-            "root@127.0.0.1",
-            `PATH=/usr/local/sbin:$PATH cut-line.py ${step} ${libexec}/apply system`,
-          ],
-          { stdin: bundleInput(bundle) },
-        );
+        overLine(world, step, [`${libexec}/apply`, "system"], bundleInput(bundle));
       const states = [
         { bundle: after, one: "new one\n", folder: "added" },
         { bundle: before, one: "old one\n", folder: "gone" },

@@ -91,15 +91,21 @@ export class DeployedWorld {
     this.world = world;
   }
 
-  /** @param megabytes of each disk; the reserve that a run asks for is 3 GiB, and the images are sparse */
-  static async start(megabytes = 6000): Promise<DeployedWorld> {
+  /** Two disks and the programs; nothing was applied. @param megabytes of each disk */
+  static async blank(megabytes = 100): Promise<DeployedWorld> {
     const world = await HostWorld.start();
     await world.layPrograms();
     await world.addDisk("usb-ONE", megabytes);
     await world.addDisk("usb-TWO", megabytes);
+    return new DeployedWorld(world);
+  }
+
+  /** @param megabytes of each disk; the reserve that a run asks for is 3 GiB, and the images are sparse */
+  static async start(megabytes = 6000): Promise<DeployedWorld> {
+    const deployed = await DeployedWorld.blank(megabytes);
+    const { world } = deployed;
     const refused = await applyAll(world, bundles());
     if (refused) throw new Error(refused);
-    const deployed = new DeployedWorld(world);
     await deployed.sql(schema);
     await world.shell(
       "for each in backups encoded-video library profile thumbs upload; do mkdir -p /mnt/hdd1/immich/images/$each; echo 1 > /mnt/hdd1/immich/images/$each/.immich; done",
