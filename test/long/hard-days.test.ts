@@ -630,6 +630,53 @@ for _ in range(5):
       expect(text).toContain(line);
   });
 
+  it("runs after a boot with what its system was given: keys only, a watchdog, a journal that outlives the boot, security updates alone", async () => {
+    await root("logger --tag canary 'before the cut'; journalctl --sync");
+    await world.pi.powerCut();
+    await world.pi.powerOn();
+    await world.untilServing(300);
+    expect(await root("journalctl --boot=-1 --identifier=canary --output=cat")).toBe(
+      "before the cut",
+    );
+    expect(await root("systemctl show -P RuntimeWatchdogUSec")).toBe("15s");
+    expect(await root("sysctl -n net.ipv4.ip_nonlocal_bind")).toBe("1");
+    expect(
+      await root(
+        "docker info --format '{{.DockerRootDir}} {{.LiveRestoreEnabled}} {{.LoggingDriver}} {{.CgroupVersion}}'",
+      ),
+    ).toBe("/mnt/hdd1/docker false local 2");
+    const sshd = await root("sshd -T");
+    for (const line of [
+      "passwordauthentication no",
+      "kbdinteractiveauthentication no",
+      "permitrootlogin without-password",
+    ])
+      expect(sshd.split("\n")).toContain(line);
+    const byPassword = await execa(
+      "ssh",
+      [
+        ...["-p", String(world.pi.sshPort), "-o", "PubkeyAuthentication=no"],
+        ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
+        ...["-o", "IdentityAgent=none", "-o", "BatchMode=yes", "pi@127.0.0.1", "true"],
+      ],
+      { reject: false },
+    );
+    expect(byPassword.stderr).toContain("pi@127.0.0.1: Permission denied (publickey).");
+    // Nothing but memory is swapped to; the virtual Pi lacks Raspberry Pi OS's own rpi-swap.
+    expect(await root("swapon --show=NAME --noheadings")).toMatch(/^(\/dev\/zram\d+)?$/);
+    expect(await root("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer")).toBe(
+      "enabled\nenabled",
+    );
+    const upgrades = await root(
+      "unattended-upgrade --dry-run --debug 2>&1; apt-config dump Unattended-Upgrade::Automatic-Reboot",
+      10 * minutes,
+    );
+    expect(/^Allowed origins are: (.*)$/m.exec(upgrades)?.[1]).toBe(
+      "origin=Debian,codename=trixie,label=Debian-Security, origin=Debian,codename=trixie-security,label=Debian-Security",
+    );
+    expect(upgrades).toContain('Unattended-Upgrade::Automatic-Reboot "false";');
+  });
+
   it("reads its files with the tools of the Pi itself: Compose and systemd have nothing to say", async () => {
     const learning = await readFile(
       join(repository, "compose/immich/compose.machine-learning.yaml"),
