@@ -54,7 +54,10 @@ describe("the disks", () => {
     );
     expect(await world.must(["findmnt", "-n", "-o", "SOURCE", "/mnt/hdd1"])).toBe(one);
     expect((await world.run(["mountpoint", "-q", "/mnt/hdd2"])).code).not.toBe(0);
-    expect(world.json("/mnt/hdd1/.ouchi-disk")).toEqual({ role: "main", uuid: await uuid(one) });
+    expect(world.json("/mnt/hdd1/.ouchi-disk")).toMatchObject({
+      ...{ role: "main", uuid: await uuid(one) },
+      everOurs: [{ role: "main" }, { role: "backup", uuid: await uuid(two) }],
+    });
   });
 
   it("changes nothing the second time", async () => {
@@ -222,6 +225,21 @@ describe("the disks", () => {
       /unreadable, and the kit never formats a disk that was ever its own/,
     );
     expect((await world.run(["blkid", "-p", one])).code).toBe(2);
+  });
+
+  it("knows of a new SD card, too, which disks were ever ours, by what the other disk tells", async () => {
+    await prepare();
+    await world.shell(
+      `umount /mnt/hdd1; rm -rf /var/lib/ouchi-photos
+       head -c 4194304 /dev/zero | dd of=${one} conv=notrunc status=none`,
+    );
+    const before = await world.must(["sha256sum", one]);
+    expect((await prepare()).stderr).toMatch(
+      /"usb-ONE" held the main disk's file system .* the kit never formats a disk that was ever its own/,
+    );
+    expect(await world.must(["sha256sum", one])).toBe(before);
+    await world.must([`${libexec}/disks`, "forget", "usb-ONE"]);
+    expect(await prepare()).toMatchObject({ code: 0, stderr: "" });
   });
 
   /** From now on what the real mkfs writes reaches the disk in part only, as when the power goes. */
