@@ -48,6 +48,8 @@ export interface Wanted {
 export interface Verdict {
   failures: CheckFailure[];
   warnings: string[];
+  /** What `up` does that nobody can take back. */
+  notices: string[];
 }
 
 export function evaluate(
@@ -58,6 +60,7 @@ export function evaluate(
   const failures: CheckFailure[] = [];
   const warnings: string[] = [];
   const fail = (property: string, reason: string) => failures.push({ property, reason });
+  const notices: string[] = [];
 
   if (facts.architecture !== "arm64" && facts.architecture !== "amd64") {
     fail(
@@ -129,7 +132,10 @@ export function evaluate(
   warnings.push(...handmade.warnings);
 
   const found = Object.fromEntries(
-    roles.map((role) => [role, judgeDisk(facts, role, disks[role], fail)]),
+    roles.map((role) => [
+      role,
+      judgeDisk(facts, role, disks[role], fail, (notice) => notices.push(notice)),
+    ]),
   ) as Record<Role, BlockDevice | undefined>;
   if (found.main && found.main === found.backup) {
     fail(
@@ -137,7 +143,7 @@ export function evaluate(
       `disks.main and disks.backup both lead to ${describe(found.main, facts)}: a backup needs a disk of its own.`,
     );
   }
-  return { failures, warnings };
+  return { failures, warnings, notices };
 }
 
 /** Uploads stop at a full disk, and so does the database. */
@@ -180,6 +186,7 @@ function judgeDisk(
   role: Role,
   identity: Identity,
   fail: (property: string, reason: string) => void,
+  notify: (notice: string) => void,
 ): BlockDevice | undefined {
   const setting = `disks.${role}`;
   const matches = matching(facts, identity);
@@ -262,6 +269,10 @@ function judgeDisk(
     fail(
       setting,
       `"${named}" is blank (${shown}): add "${identity.id}" to disks.allowFormat, and the kit formats it.`,
+    );
+  } else if (facts.hasSudo) {
+    notify(
+      `"up" formats the ${role} disk, which ${isCut ? "it began before" : "is blank"}: ${shown}.`,
     );
   }
   return disk;

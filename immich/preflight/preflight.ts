@@ -172,6 +172,7 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
       }
       found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
+      for (const notice of verdict.notices) await context.log("info", notice);
       // Nothing is mended on a Pi that is unfit: who only revokes a token must not be stopped by it.
       if (found.length === 0 && olds) {
         news.repairs = repairs(olds, await drifted(await look, context));

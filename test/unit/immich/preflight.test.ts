@@ -83,7 +83,20 @@ describe("a Pi that is fit", () => {
     expect(evaluate(healthy(), { disks, machineLearning: true, immich }, now)).toEqual({
       failures: [],
       warnings: [],
+      notices: [
+        `"up" formats the main disk, which is blank: usb-ONE (931 GiB, /dev/sda).`,
+        `"up" formats the backup disk, which is blank: usb-TWO (931 GiB, /dev/sdb).`,
+      ],
     });
+  });
+
+  it("announces that a format which was cut goes on, and nothing where it could not look", () => {
+    const look = (facts: Partial<Facts>) =>
+      evaluate(healthy(facts), { disks, machineLearning: false, immich }, now).notices;
+    expect(look({ formatting: ["usb-ONE"] })[0]).toBe(
+      `"up" formats the main disk, which it began before: usb-ONE (931 GiB, /dev/sda).`,
+    );
+    expect(look({ hasSudo: false })).toEqual([]);
   });
 
   it("passes with disks that the kit has formatted, whatever allowFormat says", () => {
