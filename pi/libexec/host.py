@@ -87,6 +87,12 @@ def installed_packages(lines):
     return {line.split()[0] for line in lines if line.endswith(" installed")}
 
 
+def units_shown(names, shown):
+    """By name, the properties that `systemctl show` told of these units: a block for each, in their order."""
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    return dict(zip(names, blocks, strict=False))
+
+
 def say(text):
     print(text, flush=True)
 

@@ -337,33 +337,51 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
     await nextIsGood();
   });
 
-  it("a damaged page of the database: the run fails and is told, and the newest good dump brings every row back (row 26)", async () => {
-    const newest = (await dumps()).split("\n").at(-1)!;
-    const before = await archives();
-    const [table, size] = (
-      await house.sql(
-        `checkpoint; select pg_relation_filepath('"asset"') || '|' || current_setting('block_size')`,
-      )
-    ).split("|");
-    await world.must(["docker", "stop", "--time", "60", "immich_postgres"]);
-    await world.shell(
-      `printf 'damaged' | dd of=/mnt/hdd1/immich/postgres/${table} bs=1 seek=$((${size} - 100)) conv=notrunc status=none`,
-    );
-    await world.must(["docker", "start", "immich_postgres"]);
-    const failed = await backUp();
-    expect(failed.code).not.toBe(0);
-    expect(status().last).toMatchObject({ result: "failed" });
-    expect(status().last.message).toMatch(/invalid page in block 0 of relation/);
-    expect(await archives()).toEqual(before);
-    expect(await serverRuns()).toBe(true);
-    expect(await troubles()).toEqual([expect.stringMatching(/^backup-failed: .*invalid page/)]);
-    expect(await world.program("restore", "--database", newest)).toMatchObject({ code: 0 });
-    expect(await house.everyRow()).toBe(rows);
-    await world.shell("rm -r /mnt/hdd1/immich/postgres.before-restore-*");
-    await nextIsGood();
-  });
+  it.each([
+    {
+      what: "a flipped page",
+      by: (table: string, blockSize: number) =>
+        `printf 'damaged' | dd of=${table} bs=1 seek=${blockSize - 100} conv=notrunc status=none`,
+      said: /invalid page in block 0 of relation/,
+    },
+    {
+      what: "a deleted relation",
+      by: (table: string) => `rm ${table}`,
+      said: /could not open file/,
+    },
+  ])(
+    "$what of the database: the run fails and is told, and the newest good dump brings every row back (row 26)",
+    async ({ by, said }) => {
+      const newest = (await dumps()).split("\n").at(-1)!;
+      const before = await archives();
+      const [table, size] = (
+        await house.sql(
+          `checkpoint; select pg_relation_filepath('"asset"') || '|' || current_setting('block_size')`,
+        )
+      ).split("|");
+      await world.must(["docker", "stop", "--time", "60", "immich_postgres"]);
+      await world.shell(by(`/mnt/hdd1/immich/postgres/${table}`, Number(size)));
+      await world.must(["docker", "start", "immich_postgres"]);
+      const failed = await backUp();
+      expect(failed.code).not.toBe(0);
+      expect(status().last).toMatchObject({ result: "failed" });
+      expect(status().last.message).toMatch(said);
+      expect(await archives()).toEqual(before);
+      expect(await serverRuns()).toBe(true);
+      expect(await troubles()).toEqual([
+        expect.stringMatching(new RegExp(`^backup-failed: .*${said.source}`)),
+      ]);
+      expect(await world.program("restore", "--database", newest)).toMatchObject({ code: 0 });
+      expect(await house.everyRow()).toBe(rows);
+      await world.shell("rm -r /mnt/hdd1/immich/postgres.before-restore-*");
+      await nextIsGood();
+    },
+  );
 
-  it("a flipped bit in the repository: found by the run's own check, and mended by the words of docs/restore.md (row 23)", async () => {
+  it("a flipped bit in the repository: found by the run's own check, its file named, and mended by the words of docs/restore.md (row 23)", async () => {
+    // Most of the largest segment is its bytes.
+    await world.shell(`head -c 3000000 /dev/urandom > ${thumbs}/large`);
+    await nextIsGood();
     await borg(
       `python3 - <<'END'
 import glob, os
@@ -387,12 +405,14 @@ END`,
     const mended = await borg(
       "export BORG_CHECK_I_KNOW_WHAT_I_AM_DOING=YES; borg check --repair immich 2>&1 || true",
     );
-    expect(mended).toMatch(/finished|complete|repair/i);
+    expect(mended).toMatch(/thumbs\/large: New missing file chunk detected/);
     const second = await backUp();
     expect(second.code, second.stderr).toBe(0);
-    await borg(
+    const whole = await borg(
       "export BORG_CHECK_I_KNOW_WHAT_I_AM_DOING=YES; borg check --repair immich 2>&1; borg check --verify-data immich",
     );
+    expect(whole).toMatch(/thumbs\/large: Healed previously missing file chunk/);
+    await world.shell(`rm ${thumbs}/large`);
     await nextIsGood();
   });
 

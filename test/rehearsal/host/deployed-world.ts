@@ -72,6 +72,7 @@ create table "asset" ("id" uuid primary key default gen_random_uuid(), "ownerId"
   "deletedAt" timestamptz, "status" text not null default 'active',
   "updateId" uuid not null default gen_random_uuid(), unique ("ownerId", "checksum"));
 create table "asset_exif" ("assetId" uuid primary key references "asset" on delete cascade, "make" text, "size" bigint generated always as (7) stored);
+create table "asset_file" ("id" uuid primary key default gen_random_uuid(), "assetId" uuid not null references "asset" on delete cascade, "type" varchar not null, "path" text not null);
 create table "album" ("id" uuid primary key, "albumName" text not null, "albumThumbnailAssetId" uuid references "asset" on delete set null);
 create table "album_asset" ("albumId" uuid references "album" on delete cascade, "assetId" uuid references "asset" on delete cascade, primary key ("albumId", "assetId"));
 create table "activity" ("id" uuid primary key, "albumId" uuid not null, "assetId" uuid not null, "comment" text,

@@ -314,6 +314,22 @@ exit 1
     expect(await prepare({ ...blank, main: port })).toMatchObject({ code: 0, stderr: "" });
   });
 
+  it("takes another disk at the same port for what it is, by the serial on it", async () => {
+    const port = { id: "pci-0000:01:00.0-usb-0:1:1.0-scsi-0:0:0:0", allowFormat: true };
+    const plugIn = (device: string) => world.shell(`ln -sf ${device} /dev/disk/by-path/${port.id}`);
+    await plugIn(one);
+    await world.label(one, "NA7YQ1XS", "Expansion");
+    expect(await prepare({ ...blank, main: port })).toMatchObject({ code: 0, stderr: "" });
+    await world.must(["umount", "/mnt/hdd1"]);
+    const three = await world.addDisk("usb-THREE");
+    await world.label(three, "NA8TE0R4", "Expansion");
+    await plugIn(three);
+    expect(await prepare({ ...blank, main: { ...port, allowFormat: false } })).toMatchObject({
+      stderr: expect.stringMatching(/may be formatted only if disks\.allowFormat/),
+    });
+    expect(await prepare({ ...blank, main: port })).toMatchObject({ code: 0, stderr: "" });
+  });
+
   it("refuses kernel names, one disk for both roles, and a disk that is not there", async () => {
     const kernel = await prepare({ main: { id: "sda" }, backup: blank.backup });
     expect(kernel.stderr).toMatch(/disks\.main: "sda" is a name that changes from boot to boot/);

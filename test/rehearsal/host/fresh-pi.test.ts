@@ -23,6 +23,11 @@ describe("backups that outlived their house", () => {
     await old.world.shell(
       `echo face > ${images}/profile/ken.jpg; echo made > ${images}/thumbs/one.webp; echo transcode > ${images}/encoded-video/one.mp4`,
     );
+    await old.sql(
+      `insert into "asset_file" ("assetId", "type", "path") select "id", type, path from "asset",
+         (values ('thumbnail', '/data/thumbs/one.webp'), ('encoded_video', '/data/encoded-video/one.mp4')) as made(type, path)
+         where "originalFileName" = 'IMG_1.jpg';`,
+    );
     expect(await old.backUp()).toMatchObject({ code: 0, stderr: "" });
     rows = await old.everyRow();
     files = await sums(old.world);
@@ -30,7 +35,7 @@ describe("backups that outlived their house", () => {
     world = await HostWorld.start();
     await world.shell("hostname another-pi");
     await world.layPrograms();
-    await world.addDisk("usb-ONE", 6000);
+    await world.addDisk("usb-NEW", 6000);
     await world.addDiskOf(old.world, "usb-TWO");
     house = new DeployedWorld(world);
   });
@@ -48,7 +53,7 @@ describe("backups that outlived their house", () => {
     applyAll(world, {
       ...bundles(imagesLock(), own),
       disks: disksBundle({
-        main: { id: "usb-ONE", allowFormat: true },
+        main: { id: "usb-NEW", allowFormat: true },
         backup: { id: "usb-TWO" },
       }),
     });
@@ -66,15 +71,21 @@ describe("backups that outlived their house", () => {
     const restored = await world.program("restore", "--everything");
     expect(restored).toMatchObject({ code: 0, stderr: "" });
     expect(restored.stdout).toMatch(/restored everything from immich-\S+: .*'asset': 60/);
+    expect(restored.stdout).toContain("Immich has to make 1 transcodes anew");
     expect(await house.everyRow()).toBe(rows);
     expect(await sums(world)).toBe(files);
-    // What Immich makes again is not in the archive, and without its markers it would not start (row 30).
+  });
+
+  it("what Immich makes again is not in the archives: its folders are there, without which it would not start, and no film leads nowhere (row 30)", async () => {
     const markers = await world.shell(`cd ${images}; ls */.immich; ls encoded-video`);
     expect(markers.split("\n")).toEqual(
       ["backups", "encoded-video", "library", "profile", "thumbs", "upload"].map(
         (folder) => `${folder}/.immich`,
       ),
     );
+    expect(await house.isRunning("immich_server")).toBe(true);
+    // Immich plays the original of a film without a transcode, and queues the making of one.
+    expect(await house.sql(`select "path" from "asset_file"`)).toBe("/data/thumbs/one.webp");
   });
 
   it("and the house goes on: its next backup is good, in the same archives, and a drill compares 50 photos (row 29)", async () => {

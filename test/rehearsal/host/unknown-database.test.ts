@@ -38,8 +38,6 @@ describe("a database that this card knows nothing of", { timeout: 240_000 }, () 
     );
     await world.apply(bundles().disks);
   };
-  const running = (name: string) =>
-    world.must(["docker", "inspect", "--format", "{{.State.Running}}", name]);
 
   it("is dumped and taken up, with every row (row 22)", async () => {
     const result = await world.apply(asked());
@@ -61,11 +59,11 @@ describe("a database that this card knows nothing of", { timeout: 240_000 }, () 
       /is of Immich 2\.7\.5, the lock file asks for 3\.2\.4.*set upgradeFrom: "2\.7\.5".*stopped again/s,
     );
     expect(await dumps()).toMatch(/-v2\.7\.5-pg/);
-    expect(await running("immich_server")).toBe("false");
-    expect(await running("immich_postgres")).toBe("false");
+    expect(await house.isRunning("immich_server")).toBe(false);
+    expect(await house.isRunning("immich_postgres")).toBe(false);
     expect((await world.apply(asked("2.7.4"))).code).toBe(1);
     expect(await world.apply(asked("2.7.5"))).toMatchObject({ code: 0, stderr: "" });
-    expect(await running("immich_server")).toBe("true");
+    expect(await house.isRunning("immich_server")).toBe(true);
   });
 
   it.each([
@@ -80,7 +78,7 @@ describe("a database that this card knows nothing of", { timeout: 240_000 }, () 
     const result = await world.apply(asked(version));
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(reason);
-    expect(await running("immich_server")).toBe("false");
-    expect(await running("immich_postgres")).toBe("false");
+    expect(await house.isRunning("immich_server")).toBe(false);
+    expect(await house.isRunning("immich_postgres")).toBe(false);
   });
 });

@@ -218,15 +218,20 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     now = next;
   });
 
-  it("restores the database from no dump that is cut or of another version (row 27)", async () => {
+  it("restores the database from no dump that is cut, empty, of a whole cluster, of a terminal or of another version (row 27)", async () => {
     const other = "kit-immich-db-backup-20260101T000000-v3.1.0-pg15.sql";
     await world.shell(
       `cd /mnt/hdd1/immich/images/backups; whole=$(ls kit-*.sql | tail -n 1)
-       sed '/dump complete/d' "$whole" > kit-cut.sql; cp "$whole" ${other}`,
+       sed '/dump complete/d' "$whole" > kit-cut.sql; cp "$whole" ${other}
+       : > kit-empty.sql; sed 's/$/\\r/' "$whole" > kit-terminal.sql
+       /usr/lib/postgresql/*/bin/pg_dumpall --host=/run/stand-ins/postgres --username=postgres > kit-cluster.sql`,
     );
     const rows = await house.everyRow();
     for (const [name, reason] of [
       ["kit-cut.sql", /is not whole/],
+      ["kit-empty.sql", /is not whole/],
+      ["kit-terminal.sql", /has line ends that a terminal put in/],
+      ["kit-cluster.sql", /was made by pg_dumpall, which cannot be restored in one transaction/],
       [other, /made with Immich 3\.1\.0, and v\S+ is what will run/],
       ["kit-none.sql", /There is no dump/],
     ] as const) {
@@ -235,7 +240,9 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
       expect(result.stderr).toMatch(reason);
       expect(result.stderr).toContain("Nothing was changed.");
     }
-    await world.shell(`cd /mnt/hdd1/immich/images/backups; rm kit-cut.sql ${other}`);
+    await world.shell(
+      `cd /mnt/hdd1/immich/images/backups; rm kit-cut.sql kit-empty.sql kit-terminal.sql kit-cluster.sql ${other}`,
+    );
     expect(await running("immich_server")).toContain(`:v${now}@`);
     expect(await house.everyRow()).toBe(rows);
   });
