@@ -250,7 +250,7 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
     expect((await look()).keys).toEqual([]);
   });
 
-  it("warns at 85 and at 95 per cent of the photos' disk", async () => {
+  it("warns at 85 and at 95 per cent of the photos' disk (row 20)", async () => {
     const fill = (percent: number) =>
       world.shell(
         `rm -f /mnt/hdd1/fill; set -- $(df -B1 --output=used,avail /mnt/hdd1 | tail -n 1)
