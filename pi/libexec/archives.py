@@ -1,6 +1,8 @@
 """The Borg repository on HDD2."""
 
+import configparser
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -167,6 +169,14 @@ def lend_reserve(lent):
     borg("config", REPOSITORY, "additional_free_space", "0" if lent else "2G")
 
 
+def take_back_reserve():
+    """A power cut while it was lent leaves it so."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(REPOSITORY + "/config")
+    if config.get("repository", "additional_free_space", fallback="") == "0":
+        lend_reserve(False)
+
+
 def exists():
     return os.path.exists(REPOSITORY + "/config")
 
@@ -214,6 +224,7 @@ def open_repository(create=False):
         lend_reserve(False)
         say(f"made an encrypted repository at {REPOSITORY}")
     break_stale_lock()
+    take_back_reserve()
     mend_cache()
     # Borg is slow to start on a Pi: one answer tells the repository and its archives.
     found, present = read()
@@ -253,16 +264,55 @@ def names(present):
     return found
 
 
+# Of an archive that nobody should rely on before somebody has looked: retention counts it neither for a good one's week nor
+# for its month.
+APART = "frozen-"
+APART_IS_KEPT = "6m"
+
+
+def set_apart(archive):
+    """Answers its name from now on, the one it had where Borg finds no room for another."""
+    name = APART + archive.removeprefix("immich-")
+    done = borg("rename", f"{REPOSITORY}::{archive}", name, check=False)
+    return name if done.returncode == 0 else archive
+
+
+def thin_apart(present):
+    if any(each["name"].startswith(APART) for each in present):
+        borg("prune", "--glob-archives", APART + "*", "--keep-within", APART_IS_KEPT, REPOSITORY)
+
+
+def fault():
+    """What Borg's whole check of repository and archives finds, None when there is nothing. borgmatic's takes an hour and goes on from there in the next
+    week, also past what it has found.
+    """
+    done = borg("check", REPOSITORY, check=False)
+    return None if done.returncode == 0 else (done.stderr or "").strip()[-1500:] or f"status {done.returncode}"
+
+
+def from_the_future(present):
+    """Names of those that were made while the clock was wrong, or that are judged by one that is."""
+    now = datetime.datetime.now()
+    return [each["name"] for each in present if datetime.datetime.fromisoformat(each["time"]).replace(tzinfo=None) > now]
+
+
+def newest(present):
+    """The name of the last, but of one from the future where there is another."""
+    ahead = from_the_future(present)
+    return ([each for each in names(present) if each not in ahead] or names(present))[-1]
+
+
 # What people gave: neither dumps, which come and go, nor what Immich makes from photos. Of the films in encoded-video, those
 # of Android's motion photos alone are archived, and are originals with rows of their own.
 ORIGINALS = ("library", "upload", "profile", "encoded-video")
 
 
 def photo_files(archive):
-    """The paths on the Pi of the files in the originals' folders, without Immich's own markers."""
+    """path on the Pi → bytes of the files in the originals' folders, without Immich's own markers."""
     folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ORIGINALS]
-    listed_items = borg("list", "--format", "{type}{path}{NUL}", f"{REPOSITORY}::{archive}", *folders).stdout.split("\0")
-    return {"/" + each[1:] for each in listed_items if each.startswith("-") and not each.endswith("/.immich")}
+    listed_items = borg("list", "--format", "{type} {size} {path}{NUL}", f"{REPOSITORY}::{archive}", *folders).stdout.split("\0")
+    fields = [each.split(" ", 2) for each in listed_items if each.startswith("- ") and not each.endswith("/.immich")]
+    return {"/" + path: int(size) for _, size, path in fields}
 
 
 def literal_path(path):

@@ -1,9 +1,10 @@
 """backup-status.json: what is known of the backups, for `health`, `backup status` and the laptop.
 
-{format, running, last, lastGood, newest, drill, lastGoodDrill, cut, frozen, changed}: the run that is at work, the last one however it
+{format, running, last, lastGood, newest, drill, lastGoodDrill, cut, frozen, fault, changed, acceptedChanged}: the run that is at work, the last one however it
 ended, the last good one with what it counted, the newest archive, the last two drills in the same way, and the start of a run that a
-power cut ended, until one is good again. `frozen` is {since, message} from a run that pruned nothing until one is good, or a person
-accepts, whatever happens between; `changed` are the ids of photos that are not what Immich recorded. Times are UTC.
+power cut ended, until one is good again. `frozen` is {since, message, shrunk} from a run that pruned nothing until one is good, or a
+person accepts, whatever happens between; `fault` is {since, message} of a check, until a whole one finds nothing; `changed` are the ids of
+photos that are not what Immich recorded, and `acceptedChanged` the SHA-1 by id of those that a person has left so. Times are UTC.
 """
 
 import datetime
@@ -29,10 +30,15 @@ def write(**changes):
     host.keep_state(NAME, {**read(), **changes})
 
 
-def ended_badly(started_at, result, message, **also):
-    """A run has ended otherwise: "frozen" or "failed". `also` is written with it."""
-    if result == "frozen":
-        also["frozen"] = {"since": (read().get("frozen") or {}).get("since", started_at), "message": message}
+def frozen_run(started_at, message, shrunk):
+    """A run has made an archive, and pruned nothing."""
+    before = read().get("frozen") or {}
+    frozen = {"since": before.get("since", started_at), "message": message, "shrunk": shrunk or before.get("shrunk", False)}
+    ended_badly(started_at, message, result="frozen", frozen=frozen)
+
+
+def ended_badly(started_at, message, result="failed", **also):
+    """A run has ended otherwise than well. `also` is written with it."""
     write(last={"result": result, "message": message, "startedAt": started_at, "finishedAt": host.now()}, running=None, **also)
 
 

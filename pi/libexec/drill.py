@@ -23,7 +23,8 @@ FILES = FOLDER + "/files"
 # In the container, as compose.yaml has it.
 PASSWORD = "/run/secrets/database-password"
 PHOTOS = 50
-EVERY_DAYS = 28
+# Held by the weekly run that comes 28 days later, even when that is done sooner in the night.
+EVERY_DAYS = 27
 
 
 class Failed(UserError):
@@ -48,8 +49,17 @@ def hold():
     say(f'the drill is good: {done["archive"]} gave back {photos.words(done["rows"])}; {done["photos"]} photos are as their checksums say')
 
 
+def was_ended():
+    """Whether one was ended from outside in this boot, which is noted then. For who holds the kit's lock."""
+    left = backup_status.read().get("drill") or {}
+    if left.get("result") != "begun" or left.get("bootId") != host.boot_id():
+        return False
+    backup_status.write(drill={**left, "bootId": None})
+    return True
+
+
 def restore_beside():
-    archive = archives.names(archives.listed())[-1]
+    archive = archives.newest(archives.listed())
     clear()
     try:
         say(f"drill: restoring {archive} beside the house")
@@ -116,14 +126,18 @@ def start_database():
 
 
 def compare(archive):
-    """Every original that the dump names is in the archive, but those that its run told to be nowhere; some are extracted and hashed."""
+    """Every original that the dump names is in the archive, but as many as were known to be nowhere; some are extracted and hashed. A few empty
+    ones are what power cuts have left of them, and `backup` counts them.
+    """
     copied = archives.photo_files(archive)
-    absent = sorted(place for place in photos.originals(CONTAINER).values() if place not in copied)
-    newest = backup_status.read().get("newest") or {}
-    if len(absent) > (newest.get("lost", 0) if newest.get("archive") == archive else 0):
+    named = photos.originals(CONTAINER).values()
+    absent = sorted(place for place in named if place not in copied)
+    if len(absent) > (backup_status.read().get("lastGood") or {}).get("lost", 0):
         raise UserError(f'"{archive}" lacks {len(absent)} photos that its dump names: {"; ".join(absent[:5])}.')
     places = {photos.on_host(each["originalPath"]): each for each in photos.some_originals(PHOTOS, CONTAINER)}
-    chosen = sorted(copied & places.keys())
+    chosen = sorted(place for place in places if copied.get(place))
+    if named and not chosen:
+        raise UserError(f'"{archive}" gave back none of the {len(named)} photos that its dump names.')
     if chosen:
         archives.extract(archive, chosen, FILES)
     wrong = [

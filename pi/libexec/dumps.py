@@ -20,6 +20,17 @@ SEARCH_PATH_PUBLIC = b"SELECT pg_catalog.set_config('search_path', 'public, pg_c
 UNCHANGED = "Nothing was changed."
 
 
+def stamp_of(name):
+    """When a dump, or an archive, was made, as its name tells: YYYYMMDDThhmmss, UTC."""
+    found = re.search(r"\d{8}T\d{6}", name)
+    return found.group() if found else ""
+
+
+def of_archive(names, archive):
+    """The archive's own dump among these, the newest that is not from its future: a wrong clock has left others. None where there is none."""
+    return max((name for name in names if stamp_of(name) <= stamp_of(archive)), key=stamp_of, default=max(names, default=None))
+
+
 def names_in(folder):
     """Oldest first."""
     return sorted(name for name in os.listdir(folder) if NAME.fullmatch(name))
@@ -61,10 +72,10 @@ def stage(archive, folder):
     shutil.rmtree(folder, ignore_errors=True)
     host.make_folder(folder, 0o700)
     present = archives.paths_below(archive, FOLDER)
-    found = sorted(path for path in present if NAME.fullmatch(os.path.basename(path)))
-    if not found:
+    path = of_archive([path for path in present if NAME.fullmatch(os.path.basename(path))], archive)
+    if path is None:
         raise UserError(f'The archive "{archive}" holds no dump of the database. Choose another with --archive. {UNCHANGED}')
-    path, manifest = found[-1], found[-1] + ".manifest.json"
+    manifest = path + ".manifest.json"
     archives.extract(archive, [each for each in (path, manifest) if each in present], folder)
     check(folder + path)
     return folder + path, host.read_json(folder + manifest)

@@ -229,7 +229,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     const last = await lastBackup();
     expect(last.result, JSON.stringify(last)).toBe("frozen");
     expect(last.message).toMatch(
-      /serial "OUCHI-HDD1".*takes no writes\..*in the new archive "immich-\S+"; nothing was pruned, and the photo server is stopped/,
+      /serial "OUCHI-HDD1".*takes no writes\..*in the new archive "frozen-\S+"; nothing was pruned, and the photo server is stopped/,
     );
     await told(/The backup of .* was made, but.*nothing was pruned/);
     expect(await root("systemctl is-active docker ouchi-immich || true")).toBe(
@@ -239,7 +239,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(before.length + 1);
     const [sum, path] = files[0]!.split("  ");
-    const archive = /"(immich-\S+)"/.exec(last.message!)![1];
+    const archive = /"(frozen-\S+)"/.exec(last.message!)![1];
     const extracted = await root(
       `mount -o ro /mnt/hdd2
        export BORG_BASE_DIR=/run/looking BORG_RELOCATED_REPO_ACCESS_IS_OK=yes

@@ -4,6 +4,8 @@ import { type HostWorld, libexec } from "./host-world.ts";
 
 interface Status {
   last: { result: string; message?: string; archive?: string };
+  lastGood: { at: string };
+  fault?: object | null;
 }
 const library = "/mnt/hdd1/immich/images/library/ken/2022/2022-02-03";
 /** Not counted among the photos, so that what comes and goes there is no shrunken library. */
@@ -249,9 +251,45 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
     expect(await troubles()).toEqual([
       expect.stringMatching(/^backup-frozen: .*"asset" has 0 rows/),
     ]);
-    expect(await archives()).toEqual([...before, expect.any(String), expect.any(String)]);
+    const apart = (await archives()).slice(before.length);
+    expect(apart).toEqual([
+      expect.stringMatching(/^frozen-\d{8}T\d{6}$/),
+      expect.stringMatching(/^frozen-\d{8}T\d{6}$/),
+    ]);
+    expect(await archives()).toEqual([...before, ...apart]);
     expect(await house.everyRow()).toBe(rows);
+    // They take no good archive's week or month, and stay for who wants to look.
     await nextIsGood();
+    expect(await archives()).toEqual([...apart, expect.stringMatching(/^immich-/)]);
+    await borg(`for each in ${apart.join(" ")}; do borg delete immich::$each; done`);
+  });
+
+  it("a library that shrank and grew again, but not to what it was: frozen until a person says so (row 17)", async () => {
+    const extra = Array.from({ length: 22 }, (_, each) => `extra-${each}.jpg`);
+    await house.addPhotos(...extra);
+    await nextIsGood();
+    const drop = (from: number, to: number) =>
+      house.sql(
+        `delete from "asset" where "originalFileName" in (${extra.slice(from, to).map((name) => `'${name}'`)})`,
+      );
+    await drop(0, 2);
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.message).toMatch(/"asset" has 23 rows, 25 at the last good run/);
+    // 24 of 25 would be enough on any other day.
+    await house.addPhotos("extra-0.jpg");
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.message).toMatch(/"asset" has 24 rows, 25 at the last good run/);
+    const before = status().lastGood.at;
+    await world.must([`${libexec}/backup`, "accept"]);
+    // What a person has accepted is no backup that was missed.
+    expect(status().lastGood.at > before).toBe(true);
+    expect(await troubles()).toEqual([]);
+    await drop(0, 22);
+    await world.shell(`rm ${library}/extra-*.jpg`);
+    expect((await backUp()).code).not.toBe(0);
+    await world.must([`${libexec}/backup`, "accept"]);
+    await nextIsGood();
+    await borg("borg delete --glob-archives 'frozen-*' immich");
   });
 
   it("without the folder of the photos, or with nothing in it: fails before Borg starts, and every archive stays (row 17)", async () => {
@@ -325,6 +363,22 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
         /\(1 of 10[01] that were looked at\): .*IMG_9\.jpg of ken/,
       );
     }
+    // Left so by a person: its bytes of now are right, and no others.
+    await world.must([`${libexec}/backup`, "accept"]);
+    world.write(path, JSON.stringify({ ...status(), changed: [id] }));
+    await nextIsGood();
+    await world.shell(`printf 'changed more' > ${library}/IMG_9.jpg`);
+    world.write(path, JSON.stringify({ ...status(), changed: [id] }));
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.message).toMatch(/IMG_9\.jpg of ken/);
+    await world.shell(
+      `printf 'the bytes of IMG_9.jpg' > ${library}/IMG_9.jpg; cd ${library}/many; truncate -s 0 1.jpg 2.jpg`,
+    );
+    await nextIsGood();
+    await world.shell(`cd ${library}/many; truncate -s 0 [1-9][0-9].jpg`);
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.message).toMatch(/^92 photos are empty files\./);
+    await borg("borg delete --glob-archives 'frozen-*' immich");
     await world.shell(
       `printf 'the bytes of IMG_9.jpg' > ${library}/IMG_9.jpg; rm -r ${library}/many`,
     );
@@ -405,13 +459,18 @@ END`,
     );
     expect((await troubles()).join()).toMatch(/backup-failed: .*borgmatic found a fault/);
     expect(await serverRuns()).toBe(true);
-    await world.shell("cp /etc/ouchi-photos/secrets/borg-passphrase /run/passphrase");
+    // borgmatic goes on where it left off, past the fault; the kit does not.
+    expect(status().fault).toBeTruthy();
+    expect((await backUp()).code).not.toBe(0);
+    expect(status().last.message).toMatch(/nothing was pruned: there is a fault in the backups/);
     const mended = await borg(
       "export BORG_CHECK_I_KNOW_WHAT_I_AM_DOING=YES; borg check --repair immich 2>&1 || true",
     );
     expect(mended).toMatch(/thumbs\/large: New missing file chunk detected/);
     const second = await backUp();
     expect(second.code, second.stderr).toBe(0);
+    expect(second.stdout).toContain("now all of them are checked");
+    expect(status().fault).toBeNull();
     const whole = await borg(
       "export BORG_CHECK_I_KNOW_WHAT_I_AM_DOING=YES; borg check --info --repair immich 2>&1; borg check --verify-data immich",
     );
@@ -419,6 +478,30 @@ END`,
     await borg("borg delete immich::of-before");
     await world.shell(`rm ${thumbs}/large`);
     await nextIsGood();
+  });
+
+  it("an error of a disk where no one expects it: told in one sentence, and no bug", async () => {
+    await world.must(["chattr", "+i", dumpsFolder]);
+    const failed = await backUp();
+    await world.must(["chattr", "-i", dumpsFolder]);
+    expect(failed.code).not.toBe(0);
+    expect(failed.stderr).not.toMatch(/bug|Traceback/);
+    expect(status().last.message).toMatch(
+      /^"\/mnt\/hdd1\/immich\/images\/backups\/.*" gave an error: Operation not permitted\.$/,
+    );
+    await nextIsGood();
+  });
+
+  it("a dump of a wrong clock: it goes, and of an archive the archive's own is restored", async () => {
+    const future = "kit-immich-db-backup-20310101T000000-v3.2.4-pg15.sql";
+    await world.shell(
+      `cd ${dumpsFolder}; newest=$(ls kit-*.sql | tail -n 1); cp $newest ${future}
+       sed 's/"asset": 3/"asset": 99/' $newest.manifest.json > ${future}.manifest.json`,
+    );
+    await nextIsGood();
+    expect(await dumps()).not.toContain("2031");
+    const dry = await world.program("restore", "--everything", "--dry-run");
+    expect(dry.stdout).toContain("'asset': 3");
   });
 
   it("a full backup disk: fails, the archives stay whole, and one command makes room (row 19)", async () => {
@@ -449,8 +532,10 @@ END`,
     expect(await borg("borg config immich additional_free_space")).toBe("2G");
     expect(await archives()).toEqual([before.at(-1)]);
     await world.shell("mount /mnt/hdd2; rm /mnt/hdd2/filler; umount /mnt/hdd2");
+    // As a power cut while room was made leaves it.
+    await borg("borg config immich additional_free_space 0");
     await nextIsGood();
-    await borg("borg delete immich::of-before");
+    expect(await borg("borg config immich additional_free_space")).toBe("2G");
     await world.shell(`rm ${thumbs}/large`);
   });
 

@@ -91,7 +91,7 @@ describe("what the disks tell of themselves", () => {
       expect(done.code).not.toBe(0);
       expect(done.stderr).toMatch(
         new RegExp(
-          `^The ${role} disk \\(.*\\) expects to fail soon\\. "immich-\\S+" was kept and nothing was pruned\\. Replace it now`,
+          `^The ${role} disk \\(.*\\) expects to fail soon\\. "frozen-\\S+" was kept and nothing was pruned\\. Replace it now`,
           "m",
         ),
       );

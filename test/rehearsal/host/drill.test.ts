@@ -109,6 +109,23 @@ describe("the drill", () => {
     expect(await troubles()).toEqual([]);
   });
 
+  it("fails when the archive has none of the photos, however many its run missed, and not for an empty one", async () => {
+    await world.shell(`mv '${folder}' /mnt/hdd1/aside; mkdir '${folder}'`);
+    expect((await run()).code).toBe(1);
+    const failed = await hold();
+    await world.shell(`rmdir '${folder}'; mv /mnt/hdd1/aside '${folder}'`);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/lacks 3 photos that its dump names/);
+    // As a power cut leaves one, which is told elsewhere.
+    await world.shell(`cp -p '${folder}/IMG_2.jpg' /root/kept; : > '${folder}/IMG_2.jpg'`);
+    expect(await run()).toMatchObject({ code: 0, stderr: "" });
+    const drilled = await hold();
+    await world.shell(`cp -p /root/kept '${folder}/IMG_2.jpg'`);
+    expect(drilled).toMatchObject({ code: 0, stderr: "" });
+    expect(drilled.stdout).toContain("2 photos are as their checksums say");
+    expect(await run()).toMatchObject({ code: 0, stderr: "" });
+  });
+
   it("fails when the database does not have the rows that were counted for the dump", async () => {
     const manifest = await world.shell(
       "ls /mnt/hdd1/immich/images/backups/*.manifest.json | tail -n 1",
@@ -186,7 +203,12 @@ describe("the drill", () => {
     await world.shell(
       "mkdir -p /mnt/hdd1/kit/drill/files; echo half > /mnt/hdd1/kit/drill/files/half",
     );
+    const file = "/var/lib/ouchi-photos/backup-status.json";
+    const bootId = await world.shell("cat /proc/sys/kernel/random/boot_id");
+    const begun = { result: "begun", at: "2026-11-27T01:00:00Z", bootId };
+    world.write(file, JSON.stringify({ ...status(), drill: begun }));
     await world.must([`${libexec}/backup`, "settle"]);
     await nothingIsLeft();
+    expect((await troubles())[0]!.what).toMatch(/^The drill of .* was ended in the middle/);
   });
 });

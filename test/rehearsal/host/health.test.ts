@@ -266,7 +266,7 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
 
   describe("when the photos' disk stops taking writes after an error", () => {
     const archives = async () =>
-      (await world.program("restore", "--list")).stdout.match(/^immich-\S+/gm) ?? [];
+      (await world.program("restore", "--list")).stdout.match(/^(?:immich|frozen)-\S+/gm) ?? [];
     let before: string[];
 
     beforeAll(async () => {
@@ -383,7 +383,7 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
     const result = await world.program("backup", "run");
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(
-      /clock is not set by the network, so the age of an archive is unknown\. "immich-\S+" was kept and nothing was pruned/,
+      /clock is not set by the network, so the age of an archive is unknown\. "frozen-\S+" was kept and nothing was pruned/,
     );
     expect((await look()).keys).toEqual(["clock", "backup-frozen"]);
     expect((await look({ booted: 300 })).keys).toEqual(["clock", "backup-frozen"]);
