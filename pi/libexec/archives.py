@@ -268,6 +268,7 @@ def names(present):
 # for its month.
 APART = "frozen-"
 APART_IS_KEPT = "6m"
+WHERE_ROOM_IS_SHORT = "1m"
 
 
 def set_apart(archive):
@@ -277,9 +278,9 @@ def set_apart(archive):
     return name if done.returncode == 0 else archive
 
 
-def thin_apart(present):
+def thin_apart(present, kept=APART_IS_KEPT):
     if any(each["name"].startswith(APART) for each in present):
-        borg("prune", "--glob-archives", APART + "*", "--keep-within", APART_IS_KEPT, REPOSITORY)
+        borg("prune", "--glob-archives", APART + "*", "--keep-within", kept, REPOSITORY)
 
 
 def fault():
