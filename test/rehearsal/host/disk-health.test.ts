@@ -21,7 +21,7 @@ const smart = (passed: boolean, pending = 0) => ({
 });
 
 /** Recorded words of smartctl and hdparm (test/rehearsal/host/stand-ins/disk.py), real Borg and ext4. */
-describe("what the disks tell of themselves", () => {
+describe("what the disks tell of themselves", { timeout: 600_000 }, () => {
   let house: DeployedWorld;
   let world: HostWorld;
 
