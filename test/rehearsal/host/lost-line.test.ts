@@ -9,7 +9,7 @@ import { openLine, overLine } from "./lost-line.ts";
 const stride = Number(process.env.OUCHI_CUT_STRIDE ?? 1) ** 2;
 
 /** The Pi as it was before one subject's first `apply`; what is on the disks stays, but for `disks` itself. */
-const forget = String.raw`
+const forget = `
 import json, os, subprocess, sys
 name = sys.argv[1]
 APPLIED = "/var/lib/ouchi-photos/applied.json"
