@@ -84,13 +84,11 @@ try {
       ansible: note,
     });
 
-  const { exitCode } = await execa("ansible-playbook", ["--version"], { reject: false });
+  const hasAnsible =
+    (await execa("ansible-playbook", ["--version"], { reject: false })).exitCode === 0;
   // Kept before Ansible begins, which takes longer than all of the above.
-  await keep(
-    {},
-    exitCode === 0 ? "under way" : "not measured: no ansible-playbook on this machine",
-  );
-  if (exitCode === 0) {
+  await keep({}, hasAnsible ? "under way" : "not measured: no ansible-playbook on this machine");
+  if (hasAnsible) {
     await destroy();
     const play = () => playbook(world!, endState);
     const preparedPlay = await seconds(play);

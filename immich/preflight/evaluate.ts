@@ -59,8 +59,9 @@ export function evaluate(
 ): Verdict {
   const failures: CheckFailure[] = [];
   const warnings: string[] = [];
-  const fail = (property: string, reason: string) => failures.push({ property, reason });
   const notices: string[] = [];
+  const fail = (property: string, reason: string) => failures.push({ property, reason });
+  const notify = (notice: string) => notices.push(notice);
 
   if (facts.architecture !== "arm64" && facts.architecture !== "amd64") {
     fail(
@@ -132,10 +133,7 @@ export function evaluate(
   warnings.push(...handmade.warnings);
 
   const found = Object.fromEntries(
-    roles.map((role) => [
-      role,
-      judgeDisk(facts, role, disks[role], fail, (notice) => notices.push(notice)),
-    ]),
+    roles.map((role) => [role, judgeDisk(facts, role, disks[role], fail, notify)]),
   ) as Record<Role, BlockDevice | undefined>;
   if (found.main && found.main === found.backup) {
     fail(

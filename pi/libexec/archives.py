@@ -299,8 +299,8 @@ def from_the_future(present):
 
 def newest(present):
     """The name of the last, but of one from the future where there is another."""
-    ahead = from_the_future(present)
-    return ([each for each in names(present) if each not in ahead] or names(present))[-1]
+    found, ahead = names(present), from_the_future(present)
+    return next((each for each in reversed(found) if each not in ahead), found[-1])
 
 
 # What people gave: neither dumps, which come and go, nor what Immich makes from photos. Of the films in encoded-video, those
@@ -310,10 +310,8 @@ ORIGINALS = ("library", "upload", "profile", "encoded-video")
 
 def photo_files(archive):
     """path on the Pi → bytes of the files in the originals' folders, without Immich's own markers."""
-    folders = [literal_path(f"{host.UPLOADS}/{name}") for name in ORIGINALS]
-    listed_items = borg("list", "--format", "{type} {size} {path}{NUL}", f"{REPOSITORY}::{archive}", *folders).stdout.split("\0")
-    fields = [each.split(" ", 2) for each in listed_items if each.startswith("- ") and not each.endswith("/.immich")]
-    return {"/" + path: int(size) for _, size, path in fields}
+    found = recorded(archive, [f"{host.UPLOADS}/{name}" for name in ORIGINALS])
+    return {path: size for path, (size, _) in found.items() if not path.endswith("/.immich")}
 
 
 def literal_path(path):

@@ -49,8 +49,8 @@ def hold():
     say(f'the drill is good: {done["archive"]} gave back {photos.words(done["rows"])}; {done["photos"]} photos are as their checksums say')
 
 
-def was_ended():
-    """Whether one was ended from outside in this boot, which is noted then. For who holds the kit's lock."""
+def note_end():
+    """Of one that was ended from outside in this boot. Answers whether there was one. For who holds the kit's lock."""
     left = backup_status.read().get("drill") or {}
     if left.get("result") != "begun" or left.get("bootId") != host.boot_id():
         return False

@@ -93,6 +93,11 @@ def units_shown(names, shown):
     return dict(zip(names, blocks, strict=False))
 
 
+def stamp():
+    """Now, for a name: YYYYMMDDThhmmss, UTC. Names sort by it."""
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+
+
 def say(text):
     print(text, flush=True)
 

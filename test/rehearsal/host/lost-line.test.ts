@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Bundle } from "../../../pi/bundle.ts";
 import { bundleInput, systemBundle } from "../../../pi/bundles.ts";
@@ -8,35 +9,7 @@ import { openLine, overLine } from "./lost-line.ts";
 // Every step in the long tests; some, spread over all of them, in the ordinary ones.
 const stride = Number(process.env.OUCHI_CUT_STRIDE ?? 1) ** 2;
 
-/** The Pi as it was before one subject's first `apply`; what is on the disks stays, but for `disks` itself. */
-const forget = `
-import json, os, subprocess, sys
-name = sys.argv[1]
-APPLIED = "/var/lib/ouchi-photos/applied.json"
-def edit(path, change):
-    with open(path) as file: value = json.load(file)
-    change(value)
-    with open(path, "w") as file: json.dump(value, file)
-with open(APPLIED) as file: entry = json.load(file)["subjects"].get(name, {})
-for unit in entry.get("units", {}):
-    if f"/etc/systemd/system/{unit}" in entry["files"]:
-        subprocess.run(["systemctl", "disable", "--now", unit], check=True)
-for path in [*entry.get("files", {}), *(f"/etc/systemd/system/{unit}" for unit in entry.get("masked", []))]:
-    if os.path.lexists(path): os.unlink(path)
-edit(APPLIED, lambda record: record["subjects"].pop(name, None))
-packages = set(entry.get("packages", []))
-edit("/run/stand-ins/state.json", lambda state: state.update(installed=[each for each in state["installed"] if each not in packages]))
-if name in ("immich", "tunnel"):
-    edit("/run/stand-ins/docker.json", lambda state: state.update(images=[each for each in state["images"] if ("cloudflared" in each) != (name == "tunnel")]))
-if name == "disks":
-    script = """
-mountpoint --quiet /mnt/hdd1 && umount /mnt/hdd1
-for each in /mnt/hdd1 /mnt/hdd2; do [ -e $each ] && chattr -i $each && rmdir $each; done
-for each in usb-ONE usb-TWO; do head -c 100M /dev/zero >/dev/disk/by-id/$each; done
-sed -i /hdd/d /etc/fstab; sed -i /ouchi/d /etc/fstab"""
-    subprocess.run(["sh", "-c", script], check=False)
-    edit(APPLIED, lambda record: record["disks"].clear())
-`;
+const forget = readFileSync(new URL("./forget.py", import.meta.url), "utf8");
 
 describe("SSH that is lost while the Pi is set up", () => {
   let house: DeployedWorld;
