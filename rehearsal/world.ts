@@ -10,7 +10,7 @@ import { ControlClient } from "./cloudflare/control-client.ts";
 import { startNtp } from "./cloudflare/ntp.ts";
 import { type PretendCloudflare, startCloudflare } from "./cloudflare/server.ts";
 import { type EngineName, EngineRun, type Ran } from "./engine-run.ts";
-import { type Alarm, startAlarmReceiver } from "./pi/alarm-receiver.ts";
+import { type Alarm, type AlarmReceiver, startAlarmReceiver } from "./pi/alarm-receiver.ts";
 import { buildImages, type ContainerImages, startRegistry } from "./pi/container-images.ts";
 import { startPackageCache } from "./pi/package-cache.ts";
 import { RegistryDoor } from "./pi/registry-door.ts";
@@ -68,8 +68,8 @@ export class World {
   readonly photos = new Map<string, Photo & { id: string; path: string }>();
   /** By person: the password that they had when they first signed in. */
   readonly passwords = new Map<string, string>();
-  /** What the owner's phone was told by the Pi, the oldest first; the Pi's setting is `alarmAddress`. */
-  readonly alarms: Alarm[];
+  /** The owner's phone and the dead man's switch; the Pi's settings are `alarmAddress` and `pingAddress`. */
+  readonly receiver: AlarmReceiver;
 
   /** The pretend edge's certificate authority. */
   readonly authorityFile: string;
@@ -87,7 +87,7 @@ export class World {
     registryPort: number;
     folder: string;
     pretend: PretendCloudflare;
-    alarms: Alarm[];
+    receiver: AlarmReceiver;
     authority: string;
     canaries: Record<string, string>;
     clockFollowed: () => Promise<void>;
@@ -96,7 +96,7 @@ export class World {
     this.clock = parts.clock;
     this.engine = parts.engine;
     this.pi = parts.pi;
-    this.alarms = parts.alarms;
+    this.receiver = parts.receiver;
     this.images = parts.images;
     this.registryDoor = parts.registryDoor;
     this.registryPort = parts.registryPort;
@@ -154,7 +154,7 @@ export class World {
     });
     closers.push(() => pretend.close());
 
-    const receiver = await startAlarmReceiver();
+    const receiver = await startAlarmReceiver(() => clock.now());
     closers.push(() => receiver.close());
 
     say("the virtual Pi");
@@ -208,7 +208,7 @@ export class World {
       registryPort: registry.port,
       folder,
       pretend,
-      alarms: receiver.alarms,
+      receiver,
       authority: await readFile(pretend.caFile, "utf8"),
       canaries: {
         "The API token": apiToken,
@@ -240,6 +240,11 @@ export class World {
   async advance(milliseconds: number): Promise<void> {
     this.clock.advance(milliseconds);
     await this.#clockFollowed();
+  }
+
+  /** What the owner's phone was told by the Pi, the oldest first. */
+  get alarms(): Alarm[] {
+    return this.receiver.alarms;
   }
 
   async outputs(): Promise<Outputs> {

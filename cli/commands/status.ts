@@ -24,8 +24,7 @@ export interface Status {
   backups: {
     running?: { startedAt: string } | null;
     last?: { result: string; message?: string; startedAt: string; finishedAt: string };
-    /** Without a time when a person accepted the counts before any run was good. */
-    lastGood?: Counted & { at?: string };
+    lastGood?: Counted & { at: string };
     drill?: { result: string; at: string; message?: string };
     /** What the disks told of themselves in the last run. */
     smart?: Record<string, { verdict: string; unreadable: number | null; hours: number | null }>;
@@ -67,7 +66,7 @@ export function statusLines({ now, health, backups, nextRun, disks }: Status): s
               `! ${what}\n  ${safe}\n  ${todo}\n  Since ${when(since)}.`,
           )),
     "",
-    `Last good backup   ${lastGood?.at ? `${when(lastGood.at)}: ${photos(lastGood)}` : "none yet"}`,
+    `Last good backup   ${lastGood ? `${when(lastGood.at)}: ${photos(lastGood)}` : "none yet"}`,
     ...(last && last.result !== "good"
       ? [`Last run           ${last.result}, ${when(last.finishedAt)}`]
       : []),

@@ -71,7 +71,7 @@ def local_time(stamp):
 def overdue():
     """When the run was due that did not end well within a day, and none has since; None when there is none."""
     known = read()
-    good = (known.get("lastGood") or {}).get("at") or host.read_text(SINCE)
+    good = known["lastGood"]["at"] if known.get("lastGood") else host.read_text(SINCE)
     due = cron_schedule.previous(schedule(), datetime.datetime.now() - GRACE)
     at_work = (known.get("running") or {}).get("bootId") == host.boot_id()
     return due if good and due and local_time(good) < due and not at_work else None

@@ -50,7 +50,7 @@ def hold():
 
 
 def note_end():
-    """Of one that was ended from outside in this boot. Answers whether there was one. For who holds the kit's lock."""
+    """Of one that was ended from outside in this boot. Answers whether there was one. For whom no drill is at work."""
     left = backup_status.read().get("drill") or {}
     if left.get("result") != "begun" or left.get("bootId") != host.boot_id():
         return False

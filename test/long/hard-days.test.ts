@@ -4,7 +4,7 @@ import { copyFile, cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { alarmAddress } from "../../rehearsal/pi/alarm-receiver.ts";
+import { alarmAddress, isLate, pingAddress } from "../../rehearsal/pi/alarm-receiver.ts";
 import { startRegistry } from "../../rehearsal/pi/container-images.ts";
 import { publishVariant } from "../../rehearsal/pi/image-variants.ts";
 import { takePhoto } from "../../rehearsal/story/photo.ts";
@@ -26,6 +26,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       say: (line) => console.log(line),
     });
     await world.engine.setSecret("ouchi-photos:alarm", alarmAddress);
+    await world.engine.setSecret("ouchi-photos:ping", pingAddress);
     const ran = await world.engine.up();
     expect(ran.exitCode, ran.text).toBe(0);
     expect(world.engine.printed + (await world.engine.stateText())).not.toContain(alarmAddress);
@@ -48,6 +49,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     }
     first = false;
     world.alarms.length = 0;
+    world.receiver.pings.length = 0;
     await anotherHour();
   }, 5 * minutes);
 
@@ -862,4 +864,88 @@ for _ in range(5):
       await next.end();
     }
   });
+
+  /** Some seconds before cron's next line; whatever follows, the world's clock is as it was afterwards. */
+  const atTheWeeksHour = async (story: (due: Date) => Promise<void>) => {
+    const before = Date.now();
+    const then = world.clock.now();
+    const due = new Date(Number(await root("date -d 'next Saturday 01:00' +%s")) * 1000);
+    try {
+      await story(due);
+    } finally {
+      world.clock.set(new Date(then.getTime() + Date.now() - before));
+    }
+  };
+
+  it("when HDD2 is not there at the backup's hour: the run fails and is told, nothing lands in its place, and Immich is not touched (row 6)", () =>
+    atTheWeeksHour(async (due) => {
+      const starts = await world.containerStarts();
+      await world.pi.detachDisk("hdd2");
+      await world.advance(due.getTime() - 20_000 - world.clock.now().getTime());
+      // By cron alone.
+      await until("The failed run", 300, async () => {
+        const last = await lastBackup();
+        if (last.result === "failed" && new Date(last.startedAt) >= due) return true;
+        throw new Error(JSON.stringify(last));
+      });
+      expect((await lastBackup()).message).toMatch(/The backup disk \(.*serial "OUCHI-HDD2".*\)/);
+      await untilOver();
+      expect(await root("systemctl show -P Result ouchi-backup.service")).toBe("exit-code");
+      await told(/The backup of .* failed: The backup disk/);
+      expect(await root("findmnt -n /mnt/hdd2 || true; ls -A /mnt/hdd2")).toBe("");
+      expect((await world.asRoot(["mkdir", "/mnt/hdd2/borg"])).code).not.toBe(0);
+      expect(await world.containerStarts()).toEqual(starts);
+      await world.untilServing(60);
+      await plugIn("hdd2");
+      await anotherHour();
+      expect(await backUp()).toBe(0);
+      await told(/It is over: The backup of/);
+    }));
+
+  it("when the owner's channel is down, and then the Pi is dead: the dead man's switch hears of the first and speaks up at the second (row 48)", () =>
+    atTheWeeksHour(async () => {
+      const { pings } = world.receiver;
+      expect(await backUp()).toBe(0);
+      expect(pings.map(({ signal }) => signal)).toEqual(["start", "success"]);
+      await world.pi.detachDisk("hdd2");
+      world.receiver.isDown = true;
+      expect(await backUp()).not.toBe(0);
+      world.receiver.isDown = false;
+      expect(pings.map(({ signal }) => signal)).toEqual(["start", "success", "start", "fail"]);
+      expect(pings.at(-1)!.body).toContain("The backup disk");
+      expect(pings.at(-1)!.body).toContain("OUCHI-HDD2");
+      await world.pi.powerCut();
+      const now = () => world.clock.now().getTime() / 1000;
+      world.clock.advance(7.9 * 86_400_000);
+      expect(isLate(pings, now())).toBe(false);
+      world.clock.advance(0.2 * 86_400_000);
+      expect(isLate(pings, now())).toBe(true);
+    }));
+
+  it("when the Pi is off at the backup's hour: the run is made by itself after the boot, once the time is set, and its age is shown until then (row 50)", () =>
+    atTheWeeksHour(async (due) => {
+      await world.pi.powerCut();
+      world.clock.set(new Date(due.getTime() + 3 * 3_600_000));
+      // Without a clock of its own: it knows the time of before the cut, until the network's.
+      await world.pi.powerOn({ clock: new Date(0) });
+      await world.untilServing(300);
+      const { text: shown } = await world.engine.ouchiPlain("status", []);
+      expect(shown).toMatch(
+        /Last good backup {3}\d{4}-\d\d-\d\d \d\d:\d\d \(\d+ (h|days) ago\): 1 photos/,
+      );
+      await until("The run that was missed", 40 * 60, async () => {
+        const last = await lastBackup();
+        if (last.result === "good" && new Date(last.startedAt) > due) return true;
+        throw new Error(JSON.stringify(last));
+      });
+      await untilOver();
+      expect(world.receiver.pings.map(({ signal }) => signal)).toEqual(["start", "success"]);
+      await world.untilServing(60);
+      // A virtual disk cannot sleep.
+      expect(await root("journalctl -u ouchi-backup.service --boot --no-pager -o cat")).toContain(
+        "the backup disk does not sleep when it is told to: its USB bridge does not pass it on",
+      );
+      const { text: after } = await world.engine.ouchiPlain("status", []);
+      expect(after).toContain("not mounted; its USB bridge does not let it sleep");
+    }));
 });

@@ -211,6 +211,38 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
     expect(await serverRuns()).toBe(true);
   });
 
+  it("ended from outside while a deploy waits for its turn: noted at once, and told (row 5)", async () => {
+    const running = world.program("backup", "run");
+    await world.shell(
+      "for try in $(seq 1500); do pgrep -f '[b]in/borg .*create' >/dev/null && break; sleep 0.02; done",
+    );
+    const deploy = world.run([
+      "python3",
+      "-B",
+      "-c",
+      `import sys, time; sys.path.insert(0, "${libexec}"); import host
+with host.only_one("apply", wait_seconds=60): time.sleep(4)`,
+    ]);
+    await world.shell(
+      "sleep 0.5; pkill -KILL -f '[l]ibexec/ouchi-photos/backup'; pkill -KILL -f '[b]in/borg'; sleep 1",
+    );
+    expect((await running).code).not.toBe(0);
+    // As the unit does at its end.
+    expect(await world.program("backup", "settle")).toMatchObject({ code: 0 });
+    expect(status().last).toMatchObject({
+      result: "failed",
+      message: expect.stringMatching(/^It was ended from outside/),
+    });
+    expect(await serverRuns()).toBe(true);
+    expect(await troubles()).toEqual([
+      expect.stringMatching(/^backup-failed: .*ended from outside/),
+    ]);
+    expect((await deploy).code).toBe(0);
+    await house.takeBackupDiskDown();
+    await borg("borg break-lock immich");
+    await nextIsGood();
+  });
+
   it("without HDD2: fails and is told, writes nothing in its place, and Immich is not touched (row 6)", async () => {
     await world.shell(
       "cp /etc/fstab /run/fstab; sed 's/^UUID=[^ ]* \\/mnt\\/hdd2/UUID=11111111-2222-4333-8444-555555555555 \\/mnt\\/hdd2/' /run/fstab > /etc/fstab",

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { secretsBundle } from "../../../pi/bundles.ts";
+import { isLate } from "../../../rehearsal/pi/alarm-receiver.ts";
 import { DeployedWorld, secrets } from "./deployed-world.ts";
 import type { HostWorld } from "./host-world.ts";
 
@@ -13,12 +14,6 @@ interface Ping {
 }
 const address = "http://127.0.0.1:8787/canary-of-the-check";
 const day = 86_400;
-
-/** As the service judges a check with a period of a week and a day of grace. */
-function isLate(pings: Ping[], now: number): boolean {
-  const last = pings.filter(({ signal, status }) => signal === "success" && status === 200).at(-1);
-  return last === undefined || now - last.at > 8 * day;
-}
 
 describe("the dead man's switch outside the house", () => {
   let house: DeployedWorld;
