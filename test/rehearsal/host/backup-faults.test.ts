@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { until } from "../../../rehearsal/story/step.ts";
 import { DeployedWorld } from "./deployed-world.ts";
 import { type HostWorld, libexec } from "./host-world.ts";
 
@@ -49,6 +50,25 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
     await house.takeBackupDiskDown();
   };
   const cutAt = (kind: string, seconds = 0) => cutWhen(`pgrep ${kind} >/dev/null`, seconds);
+  /** Another session holds a table that pg_dump waits for, until `letGo`. */
+  const holdTable = async () => {
+    const holder = house
+      .sql(`begin; lock table "activity" in access exclusive mode; select pg_sleep(60);`)
+      .catch(() => undefined);
+    await until("The lock", 10, async () => {
+      const held = await house.sql(
+        `select count(*) from pg_locks where mode = 'AccessExclusiveLock' and relation = '"activity"'::regclass;`,
+      );
+      if (held.trim() === "1") return true;
+      throw new Error(held);
+    });
+    // Not a promise of its own, which would be waited for.
+    return { held: holder };
+  };
+  const letGo = () =>
+    house.sql(
+      `select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid();`,
+    );
   const isWhole = async () => {
     await borg("borg break-lock immich; borg check --verify-data immich");
     const list = await archives();
@@ -136,21 +156,54 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
 
   it("cut in the dump: it never becomes one, the earlier ones stay, and the next run clears it away (row 2)", async () => {
     const before = await dumps();
-    // pg_dump waits for a table that another session holds.
-    const holder = house
-      .sql(`begin; lock table "activity" in access exclusive mode; select pg_sleep(60);`)
-      .catch(() => undefined);
+    const { held } = await holdTable();
     await cutAt("-x pg_dump", 0.5);
-    await house.sql(
-      `select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid();`,
-    );
-    await holder;
+    await letGo();
+    await held;
     expect(await world.shell(`ls ${dumpsFolder}`)).toContain(".partial");
     expect(await dumps()).toBe(before);
     for (const name of (await dumps()).split("\n"))
       expect(await world.shell(`tail -n 5 ${dumpsFolder}/${name}`)).toContain("dump complete");
     await nextIsGood();
     expect(await world.shell(`ls ${dumpsFolder}`)).not.toContain(".partial");
+  });
+
+  it("a lock in the database that is never let go: the dump gives up after its time, and Immich serves", async () => {
+    const program = `${libexec}/backup`;
+    const patient = world.read(program);
+    world.write(program, patient.replace("--lock-wait-timeout=600000", "--lock-wait-timeout=1000"));
+    const { held } = await holdTable();
+    const failed = await backUp();
+    await letGo();
+    await held;
+    world.write(program, patient);
+    expect(failed.code).not.toBe(0);
+    expect(status().last).toMatchObject({
+      result: "failed",
+      message: expect.stringMatching(/^The database could not be dumped: .*LOCK TABLE public\.activity/s),
+    });
+    expect(await serverRuns()).toBe(true);
+    expect(await world.shell(`ls ${dumpsFolder}`)).not.toContain(".partial");
+    await nextIsGood();
+  });
+
+  it("a photo that comes while a house that serves is dumped: dumped again, and counted as it was dumped", async () => {
+    const { held } = await holdTable();
+    const dumping = world.program("backup", "dump");
+    await world.shell("until pgrep -x pg_dump >/dev/null; do sleep 0.02; done; sleep 0.5");
+    await house.addPhoto("meanwhile.jpg", "meanwhile");
+    await letGo();
+    await held;
+    expect(await dumping).toMatchObject({ code: 0, stderr: "" });
+    const [newest] = (await dumps()).split("\n").slice(-1);
+    const manifest = world.json<{ rows: { asset: number } }>(
+      `${dumpsFolder}/${newest}.manifest.json`,
+    );
+    expect(manifest.rows.asset).toBe(4);
+    expect(await world.shell(`grep -c meanwhile.jpg ${dumpsFolder}/${newest}`)).not.toBe("0");
+    await house.sql(`delete from "asset" where "originalFileName" = 'meanwhile.jpg';`);
+    await world.shell(`rm ${library}/meanwhile.jpg ${dumpsFolder}/${newest}*`);
+    await nextIsGood();
   });
 
   it.each(["prune", "compact", "check"])(

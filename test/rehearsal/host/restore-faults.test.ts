@@ -98,6 +98,28 @@ with open("/run/journal", "wb", 0) as file:
     await isAsItWas();
   });
 
+  it("changes nothing where Immich cannot be stopped, and leaves the house serving", async () => {
+    const stack = "/usr/local/libexec/ouchi-photos/stack";
+    await world.shell(`cp -p ${stack} ${stack}.whole`);
+    // At both of its questions: the restore's own, and that of taking it back.
+    world.write(
+      stack,
+      `#!/bin/sh
+case "$*" in "immich stop") echo 'Docker does not answer.' >&2; exit 1 ;; esac
+exec ${stack}.whole "$@"
+`,
+      0o755,
+    );
+    const failed = await restore();
+    await world.shell(`mv ${stack}.whole ${stack}`);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(
+      /Docker does not answer\..* The restore was taken back: everything is as it was before\.$/s,
+    );
+    expect(await world.shell("ls /mnt/hdd1/immich")).toBe("images\npostgres");
+    await isAsItWas();
+  });
+
   it("takes the restore back when a photo is not what the archive has, by its name", async () => {
     borgThat("", `printf 'THE BYTES OF IMG_2.jpg' > .${library}/IMG_2.jpg`);
     const failed = await restore();
