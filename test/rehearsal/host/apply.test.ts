@@ -601,8 +601,21 @@ describe("apply on a deployed Pi", () => {
     await world.shell(`${shutDown}; ${stop}; ${start}`);
     const clean = await world.program("scrub");
     expect(clean.stdout).toBe("the last stop was clean; nothing to look for");
+    const cleanly = `${shutDown}; ${stop}; rm /run/stand-ins/shutting-down`;
+    // Before each start of Docker; a cut before the scrub leaves a mark of another boot.
+    const begin = `${libexec}/scrub --begin`;
+    await world.shell(`${cleanly}; ${begin}; ${start}`);
+    expect((await world.program("scrub")).stdout).toBe(clean.stdout);
+    const cutBefore = `${cleanly}; ${begin}; sed -i 's/^[^ ]*/an-earlier-boot/' /var/lib/ouchi-photos/boot-in-use; ${begin}; ${start}`;
+    const againInThisBoot = `${cleanly}; ${begin}; ${begin}; ${start}`;
     const killed = `SERVICE_RESULT=timeout ${libexec}/scrub --clean-stop`;
-    for (const how of [`${stop}; ${start}`, `${shutDown}; ${killed}; ${start}`, "true"]) {
+    for (const how of [
+      `${stop}; ${start}`,
+      `${shutDown}; ${killed}; ${start}`,
+      cutBefore,
+      againInThisBoot,
+      "true",
+    ]) {
       await world.shell(`rm -f /var/lib/ouchi-photos/damaged.json; ${how}`);
       expect(await world.program("scrub")).toMatchObject({ code: 0, stderr: "" });
       const { looked, photos } = world.json<{ looked: number; photos: object[] }>(

@@ -180,7 +180,9 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
     expect(failed.code).not.toBe(0);
     expect(status().last).toMatchObject({
       result: "failed",
-      message: expect.stringMatching(/^The database could not be dumped: .*LOCK TABLE public\.activity/s),
+      message: expect.stringMatching(
+        /^The database could not be dumped: .*LOCK TABLE public\.activity/s,
+      ),
     });
     expect(await serverRuns()).toBe(true);
     expect(await world.shell(`ls ${dumpsFolder}`)).not.toContain(".partial");
