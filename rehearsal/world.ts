@@ -386,7 +386,7 @@ export class World {
   async archives(): Promise<string[]> {
     const { code, text } = await this.ouchiOnPi("restore", ["--list"]);
     promise(code === 0, `The archives could not be listed:\n${text}`);
-    return text.split("\n").filter((line) => /\bimmich-\d{8}T\d{6}/.test(line));
+    return text.split("\n").filter((line) => /\b(immich|frozen)-\d{8}T\d{6}/.test(line));
   }
 
   async ouchiOnPi(command: "restore", words: string[]): Promise<{ code: number; text: string }> {

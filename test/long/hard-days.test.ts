@@ -233,7 +233,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(last.message).toMatch(
       /serial "OUCHI-HDD1".*takes no writes\..*in the new archive "frozen-\S+"; nothing was pruned, and the photo server is stopped/,
     );
-    await told(/The backup of .* was made, but.*nothing was pruned/);
+    await told(/A backup was made, but something is not as it should be .*nothing was pruned/);
     expect(await root("systemctl is-active docker ouchi-immich || true")).toBe(
       "inactive\ninactive",
     );
@@ -259,7 +259,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(await world.sql("select count(*) from asset")).toBe("1");
     expect(await backUp()).toBe(0);
     expect((await lastBackup()).result).toBe("good");
-    await told(/It is over: The backup of/);
+    await told(/It is over: A backup was made, but/);
   });
 
   /** A backup that is at work on something large, right in its copying. */
@@ -353,7 +353,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(last.message).toContain("Some files could not be read");
     expect(last.message).toContain(path);
     expect(last.message).toContain("was kept and nothing was pruned");
-    await told(/The backup of .* was made, but .* could not be read/);
+    await told(/A backup was made, but something is not as it should be .*could not be read/);
     await world.untilServing(120);
     const after = await wholeArchives();
     expect(after.slice(0, before.length)).toEqual(before);
@@ -363,7 +363,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     await replug();
     await anotherHour();
     expect(await backUp()).toBe(0);
-    await told(/It is over: The backup of/);
+    await told(/It is over: A backup was made, but/);
   });
 
   it("when the SD card is full to the last byte: the logs stay small, SSH works, an alarm, and the backup runs (row 21)", async () => {
