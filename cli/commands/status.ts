@@ -84,7 +84,7 @@ function diskState(role: string, { free, size }: Disk, { backupDiskSleeps }: Sta
   if (size && free !== undefined) return `${gigabytes(free)} of ${gigabytes(size)} free`;
   if (role === "main") return "not mounted";
   return backupDiskSleeps === false
-    ? "not mounted; its USB bridge does not let it sleep"
+    ? "not mounted; behind its USB bridge it does not sleep, or does not say so"
     : "asleep";
 }
 

@@ -72,9 +72,17 @@ def put_to_sleep(device):
         # An older installation lacks sdparm, and no photo hangs on it.
         with contextlib.suppress(UserError):
             run(command, check=False)
-            asleep = "standby" in output(["hdparm", "-C", device], check=False)
+            asleep = is_asleep(device)
         if asleep:
             break
-    say("the backup disk sleeps" if asleep else "<5>the backup disk does not sleep when it is told to: its USB bridge does not pass it on")
+    say("the backup disk sleeps" if asleep else "<5>the backup disk does not sleep, or does not say so, when it is told to: its USB bridge does not pass it on")
     if backup_status.read().get("backupDiskSleeps") != asleep:
         backup_status.write(backupDiskSleeps=asleep)
+
+
+def is_asleep(device):
+    """By ATA's question, and SCSI's where the bridge does not pass that on: hdparm then calls an answer of zeros standby."""
+    told = run(["hdparm", "-C", device], check=False)
+    if told.returncode == 0 and "sense data" not in told.stdout + told.stderr:
+        return "standby" in told.stdout
+    return "not ready" in output(["sdparm", "--command=ready", device], check=False).lower()

@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -B
 """hdparm, sdparm and smartctl before a USB disk: loop devices have neither motor nor SMART. What they print was recorded.
 
-/run/stand-ins/bridge: "ata" (passes on hdparm's command), "scsi" (sdparm's alone) or "none" (says yes to both, and the disk goes
-on spinning). /run/stand-ins/smart/<device>.json: what smartctl prints; without it, what it prints before a bridge that it does not know.
+/run/stand-ins/bridge: "ata" (passes on hdparm's commands), "scsi" (sdparm's alone), "none" (says yes to both, and the disk goes
+on spinning) or "none, not even the question" (hdparm then takes zeros for "standby", as before "scsi"). /run/stand-ins/smart/<device>.json: what smartctl prints; without it, what it prints before a bridge that it does not know.
 """
 
 import json
@@ -42,10 +42,15 @@ def main(name, arguments):
                 os.unlink(ASLEEP)
             stop(bridge() == "ata")
         case "hdparm", ["-C", device]:
-            state = "standby" if os.path.exists(ASLEEP) else "active/idle"
+            blind = bridge() not in ("ata", "none")
+            if blind:
+                print("SG_IO: bad/missing sense data, sb[]:  70 00 05 00 00 00 00 0a 00 00 00 00 20 00 00 00", file=sys.stderr)
+            state = "standby" if blind or os.path.exists(ASLEEP) else "active/idle"
             print(f"\n{device}:\n drive state is:  {state}")
         case "sdparm", ["--quiet", "--command=stop", _]:
             stop(bridge() == "scsi")
+        case "sdparm", ["--command=ready", device]:
+            print(f"    {device}: WDC       WD10EZEX          1012\n{'Not ready' if os.path.exists(ASLEEP) else 'Ready'}")
         case "smartctl", ["--json", "--device", "auto" | "sat", "--health", "--attributes", device]:
             try:
                 with open(f"{FOLDER}/smart/{os.path.basename(device)}.json") as file:
