@@ -49,6 +49,10 @@ const debianPackages = {
   "libimage-exiftool-perl": "photos with and without an EXIF offset",
 };
 
+const install = ["install", "--yes", "--no-install-recommends"];
+// Services that a package would start are none of this machine's business.
+const unattended = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+
 requireNode(20, 19);
 installNpmPackages();
 if (process.argv[2] === "rehearse") installDebianPackages();
@@ -86,18 +90,15 @@ function installDebianPackages() {
 }
 
 function installMissing(missing) {
-  const install = ["install", "--yes", "--no-install-recommends", ...missing];
   if (process.getuid() !== 0) {
     stop(
-      `The rehearsal needs some of Debian's packages. Type:\n  sudo apt-get update && sudo apt-get ${install.join(" ")}`,
+      `The rehearsal needs some of Debian's packages. Type:\n  sudo apt-get update && sudo apt-get ${[...install, ...missing].join(" ")}`,
     );
   }
   console.log(`Installing Debian's packages: ${missing.join(" ")} …`);
-  // Services that a package would start are none of this machine's business.
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  run("apt-get", ["-qq", "update"], { env });
-  run("apt-get", ["-qq", "-o", "Dpkg::Use-Pty=0", ...install], {
-    env,
+  run("apt-get", ["-qq", "update"], { env: unattended });
+  run("apt-get", ["-qq", "-o", "Dpkg::Use-Pty=0", ...install, ...missing], {
+    env: unattended,
     stdio: ["ignore", "ignore", "inherit"],
   });
 }
@@ -138,7 +139,7 @@ function installNewerQemu() {
   const quietly = (words) =>
     spawnSync("apt-get", ["-qq", ...words], {
       cwd: folder,
-      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
+      env: unattended,
       stdio: ["ignore", "ignore", "inherit"],
     }).status === 0;
   const packages = () =>
@@ -148,14 +149,7 @@ function installNewerQemu() {
   const done =
     quietly([...options, "update"]) &&
     quietly([...options, "download", ...names]) &&
-    quietly([
-      "-o",
-      "Dpkg::Use-Pty=0",
-      "install",
-      "--yes",
-      "--no-install-recommends",
-      ...packages(),
-    ]);
+    quietly(["-o", "Dpkg::Use-Pty=0", ...install, ...packages()]);
   rmSync(folder, { recursive: true });
   if (!done) console.log("It could not be had: the virtual Pi is slower, and otherwise the same.");
 }

@@ -67,6 +67,13 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
         "cat /run/ouchi-photos/backup-status.json 2>/dev/null || cat /var/lib/ouchi-photos/backup-status.json",
       ),
     ).last as { result: string; startedAt: string; message?: string; files?: number };
+  /** Waits until the last run is one that began as `isIt` says, and ended so. */
+  const untilBackup = (result: string, seconds: number, isIt: (startedAt: string) => boolean) =>
+    until(`A run that is ${result}`, seconds, async () => {
+      const last = await lastBackup();
+      if (last.result === result && isIt(last.startedAt)) return true;
+      throw new Error(JSON.stringify(last));
+    });
   /** Waits until the owner's phone was told. */
   const told = (pattern: RegExp, seconds = 300) =>
     until(`An alarm that says ${pattern}`, seconds, async () => {
@@ -300,11 +307,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     await world.pi.powerOn();
     await world.untilServing(300);
     // By the timer, three minutes after the boot.
-    await until("The run that was missed", 40 * 60, async () => {
-      const last = await lastBackup();
-      if (last.result === "good" && last.startedAt > begun) return true;
-      throw new Error(JSON.stringify(last));
-    });
+    await untilBackup("good", 40 * 60, (startedAt) => startedAt > begun);
     await root("rm /mnt/hdd1/immich/images/thumbs/large");
     await untilOver();
     expect((await wholeArchives()).slice(0, before.length)).toEqual(before);
@@ -864,8 +867,8 @@ for _ in range(5):
     }
   });
 
-  /** Some seconds before cron's next line; whatever follows, the world's clock is as it was afterwards. */
-  const atTheWeeksHour = async (story: (due: Date) => Promise<void>) => {
+  /** A story in which days go by; `due` is when cron's line comes next. The world's clock is put back after it. */
+  const throughDays = async (story: (due: Date) => Promise<void>) => {
     const before = Date.now();
     const then = world.clock.now();
     const due = new Date(Number(await root("date -d 'next Saturday 01:00' +%s")) * 1000);
@@ -877,16 +880,12 @@ for _ in range(5):
   };
 
   it("when HDD2 is not there at the backup's hour: the run fails and is told, nothing lands in its place, and Immich is not touched (row 6)", () =>
-    atTheWeeksHour(async (due) => {
+    throughDays(async (due) => {
       const starts = await world.containerStarts();
       await world.pi.detachDisk("hdd2");
       await world.advance(due.getTime() - 20_000 - world.clock.now().getTime());
       // By cron alone.
-      await until("The failed run", 300, async () => {
-        const last = await lastBackup();
-        if (last.result === "failed" && new Date(last.startedAt) >= due) return true;
-        throw new Error(JSON.stringify(last));
-      });
+      await untilBackup("failed", 300, (startedAt) => new Date(startedAt) >= due);
       expect((await lastBackup()).message).toMatch(/The backup disk \(.*serial "OUCHI-HDD2".*\)/);
       await untilOver();
       expect(await root("systemctl show -P Result ouchi-backup.service")).toBe("exit-code");
@@ -902,7 +901,7 @@ for _ in range(5):
     }));
 
   it("when the owner's channel is down, and then the Pi is dead: the dead man's switch hears of the first and speaks up at the second (row 48)", () =>
-    atTheWeeksHour(async () => {
+    throughDays(async () => {
       const { pings } = world.receiver;
       expect(await backUp()).toBe(0);
       expect(pings.map(({ signal }) => signal)).toEqual(["start", "success"]);
@@ -922,7 +921,7 @@ for _ in range(5):
     }));
 
   it("when the Pi is off at the backup's hour: the run is made by itself after the boot, once the time is set, and its age is shown until then (row 50)", () =>
-    atTheWeeksHour(async (due) => {
+    throughDays(async (due) => {
       await world.pi.powerCut();
       world.clock.set(new Date(due.getTime() + 3 * 3_600_000));
       // Without a clock of its own: it knows the time of before the cut, until the network's.
@@ -932,11 +931,7 @@ for _ in range(5):
       expect(shown).toMatch(
         /Last good backup {3}\d{4}-\d\d-\d\d \d\d:\d\d \(\d+ (h|days) ago\): 1 photos/,
       );
-      await until("The run that was missed", 40 * 60, async () => {
-        const last = await lastBackup();
-        if (last.result === "good" && new Date(last.startedAt) > due) return true;
-        throw new Error(JSON.stringify(last));
-      });
+      await untilBackup("good", 40 * 60, (startedAt) => new Date(startedAt) > due);
       await untilOver();
       expect(world.receiver.pings.map(({ signal }) => signal)).toEqual(["start", "success"]);
       await world.untilServing(60);

@@ -2,7 +2,8 @@
 """hdparm, sdparm and smartctl before a USB disk: loop devices have neither motor nor SMART. What they print was recorded.
 
 /run/stand-ins/bridge: "ata" (passes on hdparm's commands), "scsi" (sdparm's alone), "none" (says yes to both, and the disk goes
-on spinning) or "none, not even the question" (hdparm then takes zeros for "standby", as before "scsi"). /run/stand-ins/smart/<device>.json: what smartctl prints; without it, what it prints before a bridge that it does not know.
+on spinning) or "none, not even the question" (hdparm then takes zeros for "standby", as before "scsi").
+/run/stand-ins/smart/<device>.json: what smartctl prints; without it, what it prints before a bridge that it does not know.
 """
 
 import json
