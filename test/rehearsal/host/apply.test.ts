@@ -73,9 +73,11 @@ describe("apply on a bare Pi", () => {
     });
 
     const one = file("/etc/ouchi-photos/one", "old one\n");
-    const before = small([one, file("/etc/ouchi-photos/folder/gone", "gone\n")]);
+    const dropIn = file("/etc/systemd/system/cron.service.d/10-ouchi.conf", "[Service]\nNice=1\n");
+    const before = small([one, dropIn, file("/etc/ouchi-photos/folder/gone", "gone\n")]);
     const after = small([
       { ...one, content: "new one\n", mode: "0640" },
+      { ...dropIn, content: "[Service]\nNice=2\n" },
       file("/etc/ouchi-photos/folder/added", "added\n"),
     ]);
 
@@ -84,7 +86,7 @@ describe("apply on a bare Pi", () => {
       expect(await world.must(["stat", "-c", "%a", "/etc/ouchi-photos/folder"])).toBe("700");
       await world.calls();
       const same = await world.apply(before);
-      expect(same.stdout).toBe("system: 2 files in place, nothing to change");
+      expect(same.stdout).toBe("system: 3 files in place, nothing to change");
       expect((await world.calls()).map((call) => call.slice(0, 2).join(" "))).toEqual([
         "systemctl is-active",
         "dpkg-query --show",
@@ -95,13 +97,27 @@ describe("apply on a bare Pi", () => {
       expect(changed.stdout).toBe(
         [
           "wrote /etc/ouchi-photos/one",
+          "wrote /etc/systemd/system/cron.service.d/10-ouchi.conf",
           "wrote /etc/ouchi-photos/folder/added",
           "removed /etc/ouchi-photos/folder/gone",
           "restarted cron.service",
-          "system: 2 files in place, changed",
+          "system: 3 files in place, changed",
         ].join("\n"),
       );
+      expect(await world.calls()).toContainEqual(["systemctl", "daemon-reload"]);
       expect(await world.must(["stat", "-c", "%a", "/etc/ouchi-photos/one"])).toBe("640");
+    });
+
+    it("has systemd read all its units only when one of them changed", async () => {
+      await world.apply(before);
+      await world.calls();
+      const { files } = before;
+      const changed = await world.apply({
+        ...before,
+        files: files.map((each) => (each === one ? { ...one, content: "new one\n" } : each)),
+      });
+      expect(changed.stdout).toContain("restarted cron.service");
+      expect(await world.calls()).not.toContainEqual(["systemctl", "daemon-reload"]);
     });
 
     it("converges after a cut at every single step, with files old or new and never half", async () => {

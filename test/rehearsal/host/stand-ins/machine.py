@@ -2,6 +2,7 @@
 """Stands in for what only a booted machine has: systemd, apt, dpkg, udev, the clock's service. Each command knows the
 few forms that the kit uses and ends with an error at any other. Every call is a line in /run/stand-ins/calls."""
 
+import glob
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ STATE = FOLDER + "/state.json"
 # Of the package archive, as they were read last.
 LISTS = FOLDER + "/package-lists"
 UNITS = "/etc/systemd/system"
+# By unit that runs, what systemd knows of its files: from its start, or the last daemon-reload.
+READ = FOLDER + "/units-read.json"
 
 
 def load():
@@ -52,9 +55,40 @@ def stop(unit):
     carry_out(unit, "ExecStopPost", {**os.environ, "SERVICE_RESULT": result})
 
 
+def files_of(unit):
+    found = []
+    for path in [f"{UNITS}/{unit}", *sorted(glob.glob(f"{UNITS}/{unit}.d/*.conf"))]:
+        if os.path.exists(path):
+            with open(path) as file:
+                found.append(file.read())
+    return found
+
+
+def read_units(units):
+    with open(READ, "w") as file:
+        json.dump({unit: files_of(unit) for unit in units}, file)
+
+
+def runs_with(unit):
+    """systemd runs a unit by what it has read of it, whatever lies on the disk since."""
+    known = {}
+    if os.path.exists(READ):
+        with open(READ) as file:
+            known = json.load(file)
+    if known.setdefault(unit, files_of(unit)) != files_of(unit):
+        sys.exit(f"stand-in: the files of {unit} changed on disk, and nobody ran 'systemctl daemon-reload'")
+    with open(READ, "w") as file:
+        json.dump(known, file)
+
+
 def systemctl(arguments, state):
+    if arguments[0] in ("start", "restart", "reload-or-restart"):
+        runs_with(arguments[-1])
     match arguments:
-        case ["daemon-reload"] | ["reset-failed"] | ["reset-failed", _]:
+        case ["daemon-reload"]:
+            read_units(state["active"])
+            return 0
+        case ["reset-failed"] | ["reset-failed", _]:
             return 0
         case ["is-system-running"]:
             print("stopping" if os.path.exists(FOLDER + "/shutting-down") else "running")
