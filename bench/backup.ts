@@ -1,12 +1,9 @@
 // What the kit's backup costs beside Borg alone, on the same tree and disks. Without a word: real Borg, PostgreSQL and ext4
 // on loop devices, at this machine's speed; about 10 minutes, as root. With the word "pi": on the virtual Pi, with
 // borgmatic, systemd and Docker too, at its emulated processor's; about an hour.
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { World } from "../rehearsal/world.ts";
 import { DeployedWorld } from "../test/rehearsal/host/deployed-world.ts";
 import { keepResult, rounded, seconds } from "./result.ts";
+import { scratchWorld } from "./scratch-world.ts";
 
 /** A deployed house in which a script can be run as root. */
 interface Rig {
@@ -34,20 +31,12 @@ async function loopDevices(): Promise<Rig> {
 }
 
 async function virtualPi(): Promise<Rig> {
-  const scratch = await mkdtemp(join(tmpdir(), "ouchi-bench-"));
-  const world = await World.build({
-    folder: join(scratch, "world"),
-    engine: "rehearsal",
-    say: () => undefined,
-  });
-  const end = async () => {
-    await world.close();
-    await rm(scratch, { recursive: true, force: true });
-  };
-  const ran = await world.engine.up();
-  if (ran.exitCode !== 0) {
+  const { world, up, end } = await scratchWorld();
+  try {
+    await up();
+  } catch (error) {
     await end();
-    throw new Error(ran.text);
+    throw error;
   }
   return {
     result: "backup-on-pi",

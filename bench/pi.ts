@@ -1,25 +1,19 @@
 // What the Pi's part of an `up` costs on the virtual Pi, each beside a bare `ssh pi true` of the same run: a first deploy
 // on a bare card and on a prepared one, one without a change, one changed file, and the look for drift. Where there is
 // an `ansible-playbook`, the same end state by Ansible, too, on the same Pi. Half an hour, and with Ansible two.
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { World } from "../rehearsal/world.ts";
+import type { World } from "../rehearsal/world.ts";
 import { keepResult, median, rounded, seconds } from "./result.ts";
+import { scratchWorld } from "./scratch-world.ts";
 
-const scratch = await mkdtemp(join(tmpdir(), "ouchi-bench-"));
-let world: World | undefined;
+const { world, folder, up, end } = await scratchWorld();
 try {
-  world = await World.build({
-    folder: join(scratch, "world"),
-    engine: "rehearsal",
-    say: () => undefined,
-  });
   const { engine, pi } = world;
 
   const ssh = async (...command: string[]) => {
-    const knownHosts = join(scratch, "known-hosts");
+    const knownHosts = join(folder, "known-hosts");
     await execa("ssh", [
       ...["-i", pi.privateKeyFile, "-p", String(pi.sshPort), "-o", "BatchMode=yes"],
       ...["-o", `UserKnownHostsFile=${knownHosts}`, "-o", "StrictHostKeyChecking=accept-new"],
@@ -31,14 +25,11 @@ try {
     for (let run = 0; run < 7; run++) took.push(await seconds(work));
     return median(took);
   };
-  const up = async () => {
-    const ran = await engine.up();
-    if (ran.exitCode !== 0) throw new Error(ran.text);
-  };
-
-  const destroy = async () => {
+  // Prepared: packages and images are there, and nothing of Immich or the kit.
+  const prepare = async () => {
     const ran = await engine.ouchi("destroy", ["--exclude-protected"], ["--yes"]);
     if (ran.exitCode !== 0) throw new Error(ran.text);
+    await asRoot(world, "rm -r /mnt/hdd1/immich");
   };
 
   const firstUp = await seconds(up);
@@ -53,9 +44,8 @@ try {
   );
   const oneChangedFile = await seconds(up);
 
-  const endState = await takeEndState(world, scratch);
-  // Prepared: packages and images are there, and nothing of the kit's.
-  await destroy();
+  const endState = await takeEndState(world, folder);
+  await prepare();
   const preparedUp = await seconds(up);
 
   const entry = (value: number, byAnsible?: number) => ({
@@ -89,8 +79,8 @@ try {
   // Kept before Ansible begins, which takes longer than all of the above.
   await keep({}, hasAnsible ? "under way" : "not measured: no ansible-playbook on this machine");
   if (hasAnsible) {
-    await destroy();
-    const play = () => playbook(world!, endState);
+    await prepare();
+    const play = () => playbook(world, endState);
     const preparedPlay = await seconds(play);
     const unchangedPlay = await seconds(play);
     const cron = join(endState.files, "etc/cron.d/ouchi-photos");
@@ -102,8 +92,7 @@ try {
     );
   }
 } finally {
-  await world?.close();
-  await rm(scratch, { recursive: true, force: true });
+  await end();
 }
 
 interface EndState {
@@ -127,23 +116,28 @@ interface Applied {
   disks: Record<"main" | "backup", { uuid: string }>;
 }
 
+async function asRoot(on: World, script: string, ...words: string[]): Promise<string> {
+  const ran = await on.asRoot(["sh", "-c", script, "sh", ...words]);
+  if (ran.code !== 0) throw new Error(`The Pi could not "${script}": ${ran.stderr}`);
+  return ran.stdout;
+}
+
 /** What the kit has made of the Pi, for another tool to make the same. */
 async function takeEndState(of: World, folder: string): Promise<EndState> {
-  const shell = async (script: string, ...words: string[]) => {
-    const ran = await of.asRoot(["sh", "-c", script, "sh", ...words]);
-    if (ran.code !== 0) throw new Error(`The Pi could not "${script}": ${ran.stderr}`);
-    return ran.stdout;
-  };
-  const applied = JSON.parse(await shell("cat /var/lib/ouchi-photos/applied.json")) as Applied;
+  const applied = JSON.parse(await asRoot(of, "cat /var/lib/ouchi-photos/applied.json")) as Applied;
   const subjects = Object.values(applied.subjects);
   const laid = Object.assign({}, ...subjects.map(({ files }) => files)) as Record<string, object>;
   const files = join(folder, "files");
   await mkdir(files);
-  const archive = await shell('tar --directory=/ --create "$@" | base64', ...Object.keys(laid));
+  const archive = await asRoot(
+    of,
+    'tar --directory=/ --create "$@" | base64',
+    ...Object.keys(laid),
+  );
   await execa("tar", ["--directory", files, "--extract"], {
     input: Buffer.from(archive, "base64"),
   });
-  const fstab = (await shell("cat /etc/fstab")).split("\n");
+  const fstab = (await asRoot(of, "cat /etc/fstab")).split("\n");
   const kit = {
     directories: subjects.flatMap((subject) => subject.directories),
     files: Object.entries(laid).map(([path, described]) => ({ path, ...described })),
@@ -153,7 +147,7 @@ async function takeEndState(of: World, folder: string): Promise<EndState> {
       .flatMap((subject) => Object.entries(subject.units))
       .filter(([, unit]) => unit.enable && unit.start)
       .map(([name]) => name),
-    timeZone: (await shell("readlink /etc/localtime")).trim().split("/zoneinfo/")[1],
+    timeZone: (await asRoot(of, "readlink /etc/localtime")).trim().split("/zoneinfo/")[1],
     disks: [applied.disks.main, applied.disks.backup].map(({ uuid }) => ({
       uuid,
       line: fstab.find((line) => line.startsWith(`UUID=${uuid} `)),
