@@ -64,7 +64,7 @@ export interface VirtualPiOptions {
 
 /** What a snapshot's folder says about itself; its disks and memory lie beside it. */
 interface SnapshotNotes {
-  attached: ("hdd1" | "hdd2")[];
+  attached: UsbDisk[];
   hostKey: string;
   memoryMiB: number;
   cpus: number;
@@ -76,6 +76,7 @@ const snapshotFormat = 1;
 const bootDeadlineMs = 420_000;
 const usbDisks = ["hdd1", "hdd2"] as const;
 const allDisks = ["sd", ...usbDisks] as const;
+type UsbDisk = (typeof usbDisks)[number];
 
 export class VirtualPi {
   readonly user = "pi";
@@ -89,7 +90,7 @@ export class VirtualPi {
   readonly #image: string;
   readonly #sockets: string;
   readonly #files: Record<DiskName, string>;
-  readonly #attached = new Set<"hdd1" | "hdd2">(usbDisks);
+  readonly #attached = new Set<UsbDisk>(usbDisks);
   readonly #nodes: Record<DiskName, string> = { sd: "sd-0", hdd1: "hdd1-0", hdd2: "hdd2-0" };
   readonly #plugged = { hdd1: "hdd1-0", hdd2: "hdd2-0" };
   readonly #memoryMiB: number;
@@ -103,6 +104,8 @@ export class VirtualPi {
   #agent: GuestAgent | undefined;
   #shell: SecureShell | undefined;
   #stopped = false;
+  /** A disk has a serial that neither a start nor a snapshot would give it again. */
+  #strange = false;
   /** Set while a reboot that the guest asked for is under way. */
   #reboot: Promise<void> | undefined;
 
@@ -223,6 +226,7 @@ export class VirtualPi {
   /** The plug is put in; resolves when SSH answers and the boot is finished. `clock` is what the Pi takes for the time. */
   async powerOn(options: { deadlineMs?: number; clock?: Date } = {}): Promise<void> {
     if (this.powered) return;
+    this.#refuseStrange();
     const text = await readCommandLine(this.#files.sd);
     this.#append = kernelCommandLine({ cmdlineTxt: text, root: rootPartition });
     await this.#launch(undefined, options.clock);
@@ -240,7 +244,7 @@ export class VirtualPi {
   }
 
   /** Pulls a disk out while the Pi runs, without a word to it; or keeps it out at the next boot. */
-  async detachDisk(disk: "hdd1" | "hdd2"): Promise<void> {
+  async detachDisk(disk: UsbDisk): Promise<void> {
     if (!this.#attached.has(disk)) return;
     if (this.powered) {
       const monitor = this.#needMonitor();
@@ -271,21 +275,43 @@ export class VirtualPi {
   }
 
   /** Puts a disk back, as it was or with sectors of 512 bytes that cannot be read any more. */
-  async attachDisk(disk: "hdd1" | "hdd2", unreadable: number[] = []): Promise<void> {
+  async attachDisk(disk: UsbDisk, unreadable: number[] = []): Promise<void> {
     if (this.#attached.has(disk)) return;
     if (this.powered) {
-      const monitor = this.#needMonitor();
-      const node = `${disk}-${++this.#count}`;
       const file = this.#files[disk];
-      await monitor.execute(
-        "blockdev-add",
+      await this.#plug(disk, (node) =>
         unreadable.length > 0 ? wornNode(node, file, unreadable) : blockNode(node, file),
       );
-      await monitor.execute("device_add", scsiDisk(disk, node));
-      this.#nodes[disk] = node;
-      this.#plugged[disk] = node;
     }
     this.#attached.add(disk);
+  }
+
+  /** Puts another disk in the place of one that was pulled: blank, and with this serial. Until the next snapshot is loaded. */
+  async attachBlankDisk(disk: UsbDisk, serial: string): Promise<void> {
+    if (this.#attached.has(disk)) throw new Error(`There is a disk in the place of "${disk}".`);
+    const file = join(this.folder, `${disk}-${++this.#count}.qcow2`);
+    await createBlankDisk(file, usbDiskBytes);
+    await rm(this.#files[disk], { force: true });
+    this.#files[disk] = file;
+    await this.#plug(disk, (node) => blockNode(node, file), serial);
+    this.#attached.add(disk);
+    this.#strange = true;
+  }
+
+  async #plug(
+    disk: UsbDisk,
+    describe: (node: string) => Record<string, unknown>,
+    serial?: string,
+  ): Promise<void> {
+    const monitor = this.#needMonitor();
+    const node = `${disk}-${++this.#count}`;
+    await monitor.execute("blockdev-add", describe(node));
+    await monitor.execute("device_add", {
+      ...scsiDisk(disk, node),
+      ...(serial !== undefined && { serial }),
+    });
+    this.#nodes[disk] = node;
+    this.#plugged[disk] = node;
   }
 
   /**
@@ -294,6 +320,7 @@ export class VirtualPi {
    * overlays. A snapshot stands on the one that its Pi was started from.
    */
   async saveSnapshot(nameOrFolder: string): Promise<string> {
+    this.#refuseStrange();
     await this.#reboot;
     const monitor = this.#needMonitor();
     const folder = this.#snapshotFolder(nameOrFolder);
@@ -359,6 +386,7 @@ export class VirtualPi {
       );
     }
     await this.powerCut();
+    this.#strange = false;
     for (const disk of allDisks) {
       // Nothing stands on what is left behind: a snapshot holds a link of its own.
       await rm(this.#files[disk], { force: true });
@@ -374,6 +402,14 @@ export class VirtualPi {
     await this.#needMonitor().execute("cont");
     await this.#untilReady(120_000, false);
     await this.setClock(this.#now());
+  }
+
+  #refuseStrange(): void {
+    if (this.#strange) {
+      throw new Error(
+        "The virtual Pi holds a blank disk of another serial: load a snapshot first.",
+      );
+    }
   }
 
   /** A disk of a Pi that is off (or of a disk that is out), seen without the Pi. */
@@ -440,7 +476,7 @@ export class VirtualPi {
       const monitorSocket = join(this.#sockets, "monitor");
       await rm(monitorSocket, { force: true });
       await writeFile(log, "");
-      const attached = (disk: "hdd1" | "hdd2") =>
+      const attached = (disk: UsbDisk) =>
         this.#attached.has(disk) ? { [disk]: this.#files[disk] } : {};
       const qemu = OwnedProcess.start(
         "The virtual Pi (QEMU)",

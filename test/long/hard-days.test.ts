@@ -18,6 +18,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
   let world: World;
   let snapshot: string;
   let state: string;
+  let settings: string;
 
   beforeAll(async () => {
     world = await World.build({
@@ -35,6 +36,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     await phone.upload(await takePhoto("IMG_0001.jpg", "2022:02:03 08:00:00", "+09:00"));
     expect(await backUp()).toBe(0);
     state = await readFile(world.engine.stateFile, "utf8");
+    settings = await readFile(world.engine.stackFile, "utf8");
     snapshot = await world.pi.saveSnapshot("hard-days");
   }, 90 * minutes);
   afterAll(() => world?.close());
@@ -46,6 +48,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       await world.pi.loadSnapshot(snapshot);
       await world.pi.setClock(world.clock.now());
       await writeFile(world.engine.stateFile, state);
+      await writeFile(world.engine.stackFile, settings);
       await world.untilServing(120);
     }
     first = false;
@@ -134,6 +137,10 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(ran.exitCode, ran.text).toBe(0);
     return ran.text;
   };
+  /** Every photo's row, and who may sign in and how. */
+  const rows = () =>
+    world.sql(`select json_agg(t) from (select * from "asset" order by "id") t
+      union all select json_agg(t) from (select "id", "email", "password" from "user" order by "id") t`);
 
   it("after somebody was at work on the Pi: preview tells, up mends (row 37)", async () => {
     await root(
@@ -469,9 +476,6 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
   it(
     "when the SD card dies: the same up on a new one takes both disks up, and nothing is restored (row 22)",
     async () => {
-      const rows = () =>
-        world.sql(`select json_agg(t) from (select * from "asset" order by "id") t
-        union all select json_agg(t) from (select "id", "email", "password" from "user" order by "id") t`);
       const file = () =>
         root("findmnt -no UUID /mnt/hdd1; blkid -t LABEL=ouchi-hdd2 -s UUID -o value");
       const before = {
@@ -479,7 +483,6 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
         archives: await world.archives(),
       };
       expect(before.archives).toHaveLength(1);
-      const settings = await readFile(world.engine.stackFile, "utf8");
       const pinned = world.pi.hostKey;
       await world.pi.replaceCard();
       expect(world.pi.hostKey).not.toBe(pinned);
@@ -503,7 +506,42 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       expect(await world.archives()).toEqual(before.archives);
       const phone = await world.phone("ken", "iphone");
       expect(await phone.assets()).toHaveLength(1);
-      await writeFile(world.engine.stackFile, settings);
+    },
+    60 * minutes,
+  );
+
+  it(
+    "when the main disk dies: up on a new one and one command bring everything back, and one command what one person lost",
+    async () => {
+      const mio = await world.phone("mio", "iphone");
+      await mio.upload(await takePhoto("IMG_0051.jpg", "2022:02:06 08:00:00", "+09:00"));
+      expect(await backUp()).toBe(0);
+      const before = { photos: await world.photoFiles(), rows: await rows() };
+      expect(before.photos).toHaveLength(2);
+      const archives = await world.archives();
+
+      await unplug();
+      await world.pi.attachBlankDisk("hdd1", "OUCHI-HDD3");
+      await world.engine.editSettings((text) => text.replaceAll("OUCHI-HDD1", "OUCHI-HDD3"));
+      await up();
+      const restored = await world.ouchiOnPi("restore", ["--everything"]);
+      expect(restored.code, restored.text).toBe(0);
+      await world.untilServing(300);
+      expect({ photos: await world.photoFiles(), rows: await rows() }).toEqual(before);
+      expect(await (await world.phone("mio", "iphone")).assets()).toHaveLength(1);
+
+      // Somebody has emptied one account past its trash.
+      await world.sql(`delete from "asset" where "originalFileName" = 'IMG_0001.jpg'`);
+      await root("rm -r /mnt/hdd1/immich/images/library/ken");
+      const person = await world.ouchiOnPi("restore", ["--person", "ken"]);
+      expect(person.code, person.text).toBe(0);
+      expect({ photos: await world.photoFiles(), rows: await rows() }).toEqual(before);
+      expect(await (await world.phone("ken", "iphone")).assets()).toHaveLength(1);
+
+      // The next backup goes on in the same repository, on what the disk holds now.
+      expect(await backUp()).toBe(0);
+      expect((await lastBackup()).files).toBe(2);
+      expect(archives).not.toContain((await world.archives()).at(-1));
     },
     60 * minutes,
   );
@@ -568,7 +606,6 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
   ])(
     "when the stack file names %s: refused before anything is touched (row %s)",
     async (_, _row, role, name, reason) => {
-      const settings = await readFile(world.engine.stackFile, "utf8");
       const disk =
         name === "card"
           ? await root(
@@ -590,7 +627,6 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
         "cat /proc/mounts; cat /etc/fstab /var/lib/ouchi-photos/applied.json",
       );
       const ran = await world.engine.up();
-      await writeFile(world.engine.stackFile, settings);
       expect(ran.exitCode).not.toBe(0);
       expect(ran.text).toMatch(reason);
       expect(
@@ -721,7 +757,6 @@ for _ in range(5):
     const store = join(world.folder, "registry");
     await cp(world.images.store, store, { recursive: true });
     const registry = await startRegistry({ store });
-    const settings = await readFile(world.engine.stackFile, "utf8");
     const from = world.images.lock["immich-server"]!.digest;
     const publish = (version: string, fault?: string, ownBytes?: number, tag = version) =>
       publishVariant(registry.port, {
