@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { plainBundles } from "../../infra/pi/bundles.ts";
 import { shellLine } from "../../infra/pi/shell-words.ts";
 import { parseSettings } from "../../infra/settings/settings.ts";
@@ -104,7 +104,9 @@ describe("hostile input", () => {
 
   test.each(hostile)("is refused in a lock file of images: %j", (value) => {
     const lock = JSON.parse(readFileSync("compose/images.lock.json", "utf8")) as ImagesLock;
-    const file = join(mkdtempSync(join(tmpdir(), "ouchi-lock-")), "lock.json");
+    const folder = mkdtempSync(join(tmpdir(), "ouchi-lock-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "lock.json");
     const settings = parseSettings(asConfig({ ...home, imagesLock: file }), "prod");
     const bundled = (changed: object) => {
       writeFileSync(file, JSON.stringify(changed));
