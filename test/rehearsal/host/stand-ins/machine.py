@@ -17,19 +17,23 @@ UNITS = "/etc/systemd/system"
 READ = FOLDER + "/units-read.json"
 
 
-def load():
-    if os.path.exists(STATE):
-        with open(STATE) as file:
+def read_json(path, otherwise):
+    if os.path.exists(path):
+        with open(path) as file:
             return json.load(file)
-    return {"active": [], "enabled": [], "installed": [], "fails": []}
+    return otherwise
 
 
-def save(state):
+def write_json(path, value):
     # Whole, also for a command that reads it meanwhile.
-    waiting = f"{STATE}.{os.getpid()}"
+    waiting = f"{path}.{os.getpid()}"
     with open(waiting, "w") as file:
-        json.dump(state, file)
-    os.replace(waiting, STATE)
+        json.dump(value, file)
+    os.replace(waiting, path)
+
+
+def load():
+    return read_json(STATE, {"active": [], "enabled": [], "installed": [], "fails": []})
 
 
 def unknown(argv):
@@ -64,21 +68,12 @@ def files_of(unit):
     return found
 
 
-def read_units(units):
-    with open(READ, "w") as file:
-        json.dump({unit: files_of(unit) for unit in units}, file)
-
-
 def runs_with(unit):
     """systemd runs a unit by what it has read of it, whatever lies on the disk since."""
-    known = {}
-    if os.path.exists(READ):
-        with open(READ) as file:
-            known = json.load(file)
+    known = read_json(READ, {})
     if known.setdefault(unit, files_of(unit)) != files_of(unit):
         sys.exit(f"stand-in: the files of {unit} changed on disk, and nobody ran 'systemctl daemon-reload'")
-    with open(READ, "w") as file:
-        json.dump(known, file)
+    write_json(READ, known)
 
 
 def systemctl(arguments, state):
@@ -86,7 +81,7 @@ def systemctl(arguments, state):
         runs_with(arguments[-1])
     match arguments:
         case ["daemon-reload"]:
-            read_units(state["active"])
+            write_json(READ, {unit: files_of(unit) for unit in state["active"]})
             return 0
         case ["reset-failed"] | ["reset-failed", _]:
             return 0
@@ -233,5 +228,5 @@ status = COMMANDS[name](sys.argv[1:], before)
 after = load()
 for key in after:
     after[key] = sorted((set(after[key]) | set(before[key])) - ({sys.argv[-1]} if sys.argv[-1] not in before[key] else set()))
-save(after)
+write_json(STATE, after)
 sys.exit(status)
