@@ -1,6 +1,6 @@
 // What the kit's backup costs beside Borg alone, on the same tree and disks. Without a word: real Borg, PostgreSQL and ext4
 // on loop devices, at this machine's speed; about 10 minutes, as root. With the word "pi": on the virtual Pi, with
-// borgmatic, systemd and Docker too, at its emulated processor's; about an hour.
+// borgmatic, systemd and Docker too, at its emulated processor's; a quarter of an hour.
 import { DeployedWorld } from "../test/rehearsal/host/deployed-world.ts";
 import { keepResult, rounded, seconds } from "./result.ts";
 import { scratchWorld } from "./scratch-world.ts";

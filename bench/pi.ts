@@ -1,6 +1,6 @@
 // What the Pi's part of an `up` costs on the virtual Pi, each beside a bare `ssh pi true` of the same run: a first deploy
 // on a bare card and on a prepared one, one without a change, one changed file, and the look for drift. Where there is
-// an `ansible-playbook`, the same end state by Ansible, too, on the same Pi. Half an hour, and with Ansible two.
+// an `ansible-playbook`, the same end state by Ansible, too, on the same Pi. Ten minutes, and with Ansible twenty.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
