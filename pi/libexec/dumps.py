@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 
@@ -18,6 +19,9 @@ SEARCH_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
 # Immich's functions name tables without their schema.
 SEARCH_PATH_PUBLIC = b"SELECT pg_catalog.set_config('search_path', 'public, pg_catalog', true);"
 UNCHANGED = "Nothing was changed."
+# pg_dump shuts psql's own commands out of a dump by a key at its head and end, since these minor versions, and in each from 18 on.
+RESTRICTED_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+RESTRICT_KEY = host.STATE + "/dump-key"
 
 
 def stamp_of(name):
@@ -34,6 +38,22 @@ def of_archive(names, archive):
 def names_in(folder):
     """Oldest first."""
     return sorted(name for name in os.listdir(folder) if NAME.fullmatch(name))
+
+
+def stable(postgres):
+    """The options by which pg_dump of that version writes an unchanged database twice in the same bytes, which Borg then stores once.
+
+    By itself it takes another key each time. The house's own is enough: psql loads a dump in the database's container, where who could
+    forge one (its superuser) runs what he likes anyway.
+    """
+    major, _, minor = postgres.partition(".")
+    if not (major.isdigit() and minor.isdigit()) or int(minor) < RESTRICTED_SINCE.get(int(major), 0 if int(major) >= 18 else 1 << 30):
+        return []
+    key = host.read_text(RESTRICT_KEY)
+    if key is None or not re.fullmatch(r"[0-9a-f]{32}", key):
+        key = secrets.token_hex(16)
+        host.write_file(RESTRICT_KEY, key.encode(), 0o600)
+    return [f"--restrict-key={key}"]
 
 
 def tail_of(path):

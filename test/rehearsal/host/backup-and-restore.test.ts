@@ -281,6 +281,20 @@ describe("backup and restore", () => {
     expect(await house.isRunning("immich_server")).toBe(true);
   });
 
+  it("writes an unchanged database twice in the same bytes, so that Borg stores it once", async () => {
+    const dumped = async () => {
+      await world.must(["/usr/local/libexec/ouchi-photos/backup", "dump"]);
+      return world.shell("ls -t /mnt/hdd1/immich/images/backups/kit-*.sql | head -n 1");
+    };
+    const first = await dumped();
+    // A dump's name has seconds in it.
+    await world.shell("sleep 1.1");
+    const second = await dumped();
+    expect(second).not.toBe(first);
+    expect(await world.run(["cmp", first, second])).toMatchObject({ code: 0, stdout: "" });
+    expect(await world.shell("stat -c %a /var/lib/ouchi-photos/dump-key")).toBe("600");
+  });
+
   it("takes away the lock of a run that was cut, and cleans up its half dump", async () => {
     await world.shell(
       "mount /mnt/hdd2; mkdir /mnt/hdd2/borg/immich/lock.exclusive; touch /mnt/hdd2/borg/immich/lock.exclusive/otherhost@1.1-0; umount /mnt/hdd2; touch /mnt/hdd1/immich/images/backups/kit-immich-db-backup-x.sql.partial",

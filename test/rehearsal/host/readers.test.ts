@@ -147,6 +147,34 @@ describe("the files as they land", () => {
     }
   });
 
+  it("give pg_dump the key of its dumps only where it knows the option", async () => {
+    // The first that know it: PostgreSQL's release notes of 2025-08-14. "18beta3" is no release.
+    const versions = [
+      "12.22",
+      "13.21",
+      "13.22",
+      "14.17",
+      "14.19",
+      "16.9",
+      "17.6",
+      "18.0",
+      "18beta3",
+    ];
+    const { stdout } = await execa(
+      "python3",
+      [
+        ...["-B", "-c"],
+        `import sys, host; host.STATE = sys.argv[1]; import dumps
+print(*[version for version in sys.argv[2:] if dumps.stable(version)])
+assert dumps.stable("17.6") == dumps.stable("18.0") and dumps.stable("17.6")[0].startswith("--restrict-key=")`,
+        root,
+        ...versions,
+      ],
+      { cwd: join(root, "usr/local/libexec/ouchi-photos") },
+    );
+    expect(stdout).toBe("13.22 14.19 17.6 18.0");
+  });
+
   it("publish Immich on loopback only, and on the LAN by its address, never on all", () => {
     const composed = files
       .filter((file) => file.path.endsWith(".yaml"))
