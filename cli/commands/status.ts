@@ -6,6 +6,8 @@ import { readSettings } from "../stack-file.ts";
 interface Counted {
   archive: string;
   files: number;
+  /** Of the photos' files; absent in what an earlier version of the kit counted. */
+  bytes?: number;
   rows: Record<string, number>;
 }
 interface Disk {
@@ -30,6 +32,8 @@ export interface Status {
     smart?: Record<string, { verdict: string; unreadable: number | null; hours: number | null }>;
     /** Whether HDD2 stood still after it was told to; false behind some USB bridges. */
     backupDiskSleeps?: boolean;
+    /** HDD2 as it was when it was last put to sleep. */
+    backupDisk?: { free: number; size: number; at: string };
     lastGoodDrill?: { at: string; archive: string; photos: number };
   };
   nextRun: string | null;
@@ -80,20 +84,24 @@ export function statusLines({ now, health, backups, nextRun, disks }: Status): s
   ];
 }
 
-function diskState(role: string, { free, size }: Disk, { backupDiskSleeps }: Status["backups"]) {
-  if (size && free !== undefined) return `${gigabytes(free)} of ${gigabytes(size)} free`;
+function diskState(role: string, { free, size }: Disk, backups: Status["backups"]) {
+  if (size && free !== undefined) return room({ free, size });
   if (role === "main") return "not mounted";
-  return backupDiskSleeps === false
-    ? "not mounted; behind its USB bridge it does not sleep, or does not say so"
-    : "asleep";
+  const then = backups.backupDisk ? `, ${room(backups.backupDisk)}` : "";
+  return backups.backupDiskSleeps === false
+    ? `not mounted${then}; behind its USB bridge it does not sleep, or does not say so`
+    : `asleep${then}`;
 }
+
+const room = ({ free, size }: { free: number; size: number }) =>
+  `${gigabytes(free)} of ${gigabytes(size)} free`;
 
 const smartWords = (told?: { verdict: string; hours: number | null }) =>
   !told || told.verdict === "unknown"
     ? ""
     : `; ${told.verdict}${told.hours === null ? "" : ` after ${told.hours} hours of its life`} (SMART)`;
-const photos = ({ files, rows }: Counted) =>
-  `${rows.asset ?? 0} photos of ${rows.user ?? 0} people, ${rows.album ?? 0} albums, ${files} files`;
+const photos = ({ files, bytes, rows }: Counted) =>
+  `${rows.asset ?? 0} photos of ${rows.user ?? 0} people, ${rows.album ?? 0} albums, ${files} files${bytes === undefined ? "" : `, ${gigabytes(bytes)}`}`;
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
 
 function localTime(time: string): string {

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import time
 
+import backup_status
 import disk_health
 import host
 from host import UserError, run, say
@@ -65,6 +66,17 @@ def borgmatic(*arguments):
     return "\n".join(lines[-15:]) or f"status {done.returncode}"
 
 
+def create(known):
+    """The name of a new archive beside those of these names, None if there is none, and what was said where that is no success."""
+    # As borgmatic.yaml would name it: to ask for it afterwards starts Borg once more, which is slow on a Pi.
+    name = f"immich-{host.stamp()}"
+    problem = borgmatic("--override", f"archive_name_format={name}", "create")
+    if problem is None:
+        return name, None
+    made = [each["name"] for each in listed() if each["name"] not in known]
+    return (made[-1] if made else None), problem
+
+
 @contextlib.contextmanager
 def awake():
     """HDD2, mounted while it is needed; nothing is written unless it is the right disk."""
@@ -96,6 +108,10 @@ def put_to_sleep():
     if not host.is_mounted(host.BACKUP):
         return
     device = disk_health.device_of(host.BACKUP)
+    # For the status: nobody can ask while it sleeps.
+    with contextlib.suppress(OSError):
+        usage = shutil.disk_usage(host.BACKUP)
+        backup_status.write(backupDisk={"free": usage.free, "size": usage.total, "at": host.now()})
     os.sync()
     for _ in range(10):
         if run(["umount", host.BACKUP], check=False).returncode == 0:
@@ -317,15 +333,6 @@ def photo_files(archive):
 def literal_path(path):
     """Not pf:, a whole path: Borg finds it and then complains, with status 1, that it never matched."""
     return f"pp:{path.lstrip('/')}"
-
-
-def original_size(archive):
-    return json.loads(borg("info", "--json", f"{REPOSITORY}::{archive}").stdout)["archives"][0]["stats"]["original_size"]
-
-
-def paths_below(archive, folder):
-    lines = borg("list", "--format", "{path}{NUL}", f"{REPOSITORY}::{archive}", folder.lstrip("/")).stdout
-    return ["/" + path for path in lines.split("\0") if path]
 
 
 def extract(archive, paths, folder):

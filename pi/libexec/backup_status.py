@@ -1,10 +1,11 @@
 """backup-status.json: what is known of the backups, for `health`, `backup status` and the laptop.
 
-{format, running, last, lastGood, newest, drill, lastGoodDrill, cut, frozen, fault, changed, acceptedChanged}: the run that is at work, the last one however it
+{format, running, last, lastGood, newest, drill, lastGoodDrill, cut, frozen, fault, changed, acceptedChanged, backupDisk}: the run that is at work, the last one however it
 ended, the last good one with what it counted, the newest archive, the last two drills in the same way, and the start of a run that a
 power cut ended, until one is good again. `frozen` is {since, message, shrunk} from a run that pruned nothing until one is good, or a
 person accepts, whatever happens between; `fault` is {since, message} of a check, until a whole one finds nothing; `changed` are the ids of
-photos that are not what Immich recorded, and `acceptedChanged` the SHA-1 by id of those that a person has left so. Times are UTC.
+photos that are not what Immich recorded, and `acceptedChanged` the SHA-1 by id of those that a person has left so; `backupDisk` is
+{free, size, at}, of HDD2 when it was last put to sleep. Times are UTC, sizes bytes.
 """
 
 import datetime

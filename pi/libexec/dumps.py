@@ -87,12 +87,12 @@ def require_room(path, use, rest=""):
         raise UserError(f"{host.MAIN} has {room >> 20} MiB free, and {use} a dump of {size >> 20} MiB wants three times as much.{rest}")
 
 
-def stage(archive, folder):
-    """The newest dump of the archive, extracted into an emptied folder and checked, with its manifest if it has one."""
+def stage(archive, folder, files=None):
+    """The newest dump of the archive, extracted into an emptied folder and checked, with its manifest if it has one. `files` are what it has, if known."""
     shutil.rmtree(folder, ignore_errors=True)
     host.make_folder(folder, 0o700)
-    present = archives.paths_below(archive, FOLDER)
-    path = of_archive([path for path in present if NAME.fullmatch(os.path.basename(path))], archive)
+    present = files or archives.recorded(archive, [FOLDER])
+    path = of_archive([path for path in present if os.path.dirname(path) == FOLDER and NAME.fullmatch(os.path.basename(path))], archive)
     if path is None:
         raise UserError(f'The archive "{archive}" holds no dump of the database. Choose another with --archive. {UNCHANGED}')
     manifest = path + ".manifest.json"

@@ -27,6 +27,8 @@ APPLIED = STATE + "/applied.json"
 HEALTH_TOLD = "health-told.json"
 # What `scrub` found after a power cut: {checkedAt, looked, photos: [{id, owner, name, path, problem}]}.
 DAMAGED = STATE + "/damaged.json"
+# There while a restore of everything is at work, or was cut: the photo server does not start then.
+RESTORING = STATE + "/restore.json"
 MAIN = "/mnt/hdd1"
 BACKUP = "/mnt/hdd2"
 SENTINEL = ".ouchi-disk"

@@ -307,19 +307,97 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     return list.split("\n");
   };
 
-  it("when the power goes in the middle of a backup: the archives are whole, the house serves again, and the run is made up for (row 1)", async () => {
-    const before = await wholeArchives();
-    await inTheCopying();
+  /** A power cut in a backup that is at work, and the boot after it; until the run that makes up for it, by the timer, is good. */
+  const cutAndMadeUpFor = async () => {
     const begun = await root("date -u +%Y-%m-%dT%H:%M:%SZ");
     await world.pi.powerCut();
     await world.pi.powerOn();
     await world.untilServing(300);
-    // By the timer, three minutes after the boot.
     await untilBackup("good", 40 * 60, (startedAt) => startedAt > begun);
-    await root("rm /mnt/hdd1/immich/images/thumbs/large");
     await untilOver();
+  };
+
+  it("when the power goes in the middle of a backup: the archives are whole, the house serves again, and the run is made up for (row 1)", async () => {
+    const before = await wholeArchives();
+    await inTheCopying();
+    await cutAndMadeUpFor();
+    await root("rm /mnt/hdd1/immich/images/thumbs/large");
     expect((await wholeArchives()).slice(0, before.length)).toEqual(before);
     await world.untilServing(60);
+  });
+
+  it("when the power goes in the middle of a dump: it never becomes one, the earlier ones stay, and the run is made up for (row 2)", async () => {
+    const archives = await wholeArchives();
+    const backups = "/mnt/hdd1/immich/images/backups";
+    const sums = () => root(`cd ${backups}; sha1sum kit-*.sql`);
+    const before = await sums();
+    // Somebody holds a table that pg_dump waits for.
+    await root(
+      `docker exec immich_postgres psql --username=postgres --dbname=immich \
+         --command='begin; lock table "album_user" in access exclusive mode; select pg_sleep(1800)' >/dev/null 2>&1 &`,
+    );
+    await root("systemctl start --no-block ouchi-backup.service");
+    await until("pg_dump at work", 5 * 60, async () => {
+      await root(`pgrep -x pg_dump && ls ${backups}/kit-*.partial`);
+      return true;
+    });
+    await cutAndMadeUpFor();
+    expect(await root(`ls ${backups}`)).not.toContain(".partial");
+    // The earlier one and that of the run that made up for it; both whole.
+    const after = (await sums()).split("\n");
+    expect(after).toHaveLength(2);
+    expect(after).toContain(before.split("\n").at(-1));
+    await root(`for each in ${backups}/kit-*.sql; do tail -n 5 $each | grep 'dump complete'; done`);
+    expect((await wholeArchives()).length).toBeGreaterThanOrEqual(archives.length);
+  });
+
+  it.each(["prune", "compact"])(
+    "when the power goes in the middle of borg %s: the archives are whole, the newest gives the photo back, and the run is made up for (row 3)",
+    async (action) => {
+      const photos = await world.photoFiles();
+      await root("systemctl start --no-block ouchi-backup.service");
+      // On the Pi itself: it takes but seconds.
+      await root(
+        `until pgrep -f '[b]in/borg ${action}' >/dev/null; do sleep 0.05; done`,
+        20 * minutes,
+      );
+      await cutAndMadeUpFor();
+      const newest = (await wholeArchives()).at(-1);
+      const [sum, path] = photos[0]!.split("  ");
+      const extracted = await root(
+        `mount /mnt/hdd2; trap 'cd /; umount /mnt/hdd2' EXIT
+         export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
+         borg extract --stdout /mnt/hdd2/borg/immich::${newest} '${path!.slice(1)}' | sha1sum`,
+        5 * minutes,
+      );
+      expect(extracted).toBe(`${sum}  -`);
+      expect(await world.photoFiles()).toEqual(photos);
+    },
+  );
+
+  it("when the power goes in the middle of a restore of everything: no half of it is served, an alarm says what to do, and the same command ends it (row 28)", async () => {
+    const before = { photos: await world.photoFiles(), rows: await rows() };
+    await root(
+      "systemd-run --quiet --unit=restoring /usr/local/libexec/ouchi-photos/restore --everything",
+    );
+    // From here on what was there is being moved aside.
+    await root(
+      "until [ -e /var/lib/ouchi-photos/restore.json ] && [ -e /mnt/hdd1/immich/postgres/PG_VERSION ] && ls -d /mnt/hdd1/immich/postgres.before-restore-*; do sleep 0.05; done",
+      10 * minutes,
+    );
+    await world.pi.powerCut();
+    await world.pi.powerOn();
+    await told(/A restore was cut, and half a restore is not served/, 600);
+    expect(await root("systemctl is-active ouchi-immich.service || true")).not.toBe("active");
+    const restored = await world.ouchiOnPi("restore", ["--everything"]);
+    expect(restored.code, restored.text).toBe(0);
+    await world.untilServing(300);
+    expect({ photos: await world.photoFiles(), rows: await rows() }).toEqual(before);
+    await told(/It is over: A restore was cut/);
+    // Half of it is beside it, for its owner to remove, and so is what was there.
+    expect(await root("ls -d /mnt/hdd1/immich/postgres.unfinished-*")).not.toBe("");
+    expect(await root("ls -d /mnt/hdd1/immich/images.before-restore-*")).not.toBe("");
+    expect(await backUp()).toBe(0);
   });
 
   it("when HDD2 is pulled out in the middle of a backup: it fails and is told, the house serves, and the archives are whole when it is back (row 7)", async () => {

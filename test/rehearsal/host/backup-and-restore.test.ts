@@ -43,7 +43,14 @@ describe("backup and restore", () => {
     const status = world.json<{ last: { result: string; archive: string; rows: object } }>(
       "/var/lib/ouchi-photos/backup-status.json",
     );
-    expect(status.last).toMatchObject({ result: "good", rows: { asset: 2, user: 2, album: 2 } });
+    expect(status.last).toMatchObject({
+      result: "good",
+      archive: expect.stringMatching(/^immich-\d{8}T\d{6}$/),
+      rows: { asset: 2, user: 2, album: 2 },
+      files: 2,
+      bytes: "first photo".length + "second photo".length,
+    });
+    expect(await house.archives()).toEqual([status.last.archive]);
     expect((await world.run(["mountpoint", "-q", "/mnt/hdd2"])).code).not.toBe(0);
     const calls = await world.calls();
     // Never a terminal, and the server was stopped for the archive and started again.

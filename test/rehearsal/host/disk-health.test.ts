@@ -129,8 +129,8 @@ describe("what the disks tell of themselves", { timeout: 600_000 }, () => {
       expect((await status()).backups.backupDiskSleeps).toBe(sleeps);
       expect(statusLines(await status()).join("\n")).toMatch(
         sleeps
-          ? /Backup disk .*, asleep/
-          : /Backup disk .*, not mounted; behind its USB bridge it does not sleep, or does not say so/,
+          ? /Backup disk .*, asleep, \d\.\d GB of \d\.\d GB free/
+          : /Backup disk .*, not mounted, \d\.\d GB of \d\.\d GB free; behind its USB bridge it does not sleep, or does not say so/,
       );
     },
   );

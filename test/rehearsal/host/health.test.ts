@@ -138,6 +138,29 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
     await world.shell("systemctl start ouchi-cloudflared.service");
   });
 
+  it("tells of a restore that was cut and what ends it, and of none that is at work (row 28)", async () => {
+    await world.shell(
+      `echo '{"stamp": "20260101T000000"}' > /var/lib/ouchi-photos/restore.json; systemctl stop ouchi-immich.service`,
+    );
+    // Its lock, as host.only_one writes it.
+    const holder = await world.shell(
+      `printf '{"who": "restore", "pid": 1, "when": "2026-01-01T00:00:00Z"}' > /run/ouchi-photos/lock
+       flock --exclusive --no-fork /run/ouchi-photos/lock sleep 600 >/dev/null 2>&1 & echo $!; sleep 0.5`,
+    );
+    expect(await look()).toMatchObject({ keys: [] });
+    await world.shell(`kill ${holder}`);
+    const { problems } = await look();
+    expect(problems).toMatchObject([{ key: "restore-cut" }]);
+    expect(problems[0]).toMatchObject({
+      what: "A restore was cut, and half a restore is not served: Immich stays stopped.",
+      todo: expect.stringMatching(/ouchi restore -- --everything.*ouchi restore -- --undo/),
+    });
+    await world.shell(
+      "rm /var/lib/ouchi-photos/restore.json; systemctl start ouchi-immich.service",
+    );
+    expect(await look()).toMatchObject({ keys: [] });
+  });
+
   it("shows the administrator a problem and its end in Immich itself, and nobody else", async () => {
     await house.sql(
       `update "user" set "isAdmin" = true where "name" = 'ken'; delete from "notification";`,

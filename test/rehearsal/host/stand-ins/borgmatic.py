@@ -21,6 +21,10 @@ LEFT_OUT = {"borg_exit_codes", "source_directories_must_exist", "user_state_dire
 version = tuple(int(part) for part in subprocess.run([REAL, "--version"], capture_output=True, text=True, check=True).stdout.split(".")[:2])
 arguments = [word for word in sys.argv[1:] if word != "--no-color" or version >= (1, 9)]
 if version < (1, 8):
+    if "--override" in arguments:
+        of = arguments.index("--override") + 1
+        section = next(name for name, keys in SECTIONS.items() if arguments[of].split("=")[0] in keys)
+        arguments[of] = f"{section}.{arguments[of]}"
     at = arguments.index("--config") + 1
     with open(arguments[at]) as file:
         flat = YAML(typ="safe").load(file)
