@@ -1054,8 +1054,8 @@ for _ in range(5):
         "the backup disk does not sleep, or does not say so, when it is told to",
       );
       const { text: after } = await world.engine.ouchiPlain("status", []);
-      expect(after).toContain(
-        "not mounted; behind its USB bridge it does not sleep, or does not say so",
+      expect(after).toMatch(
+        /not mounted, \d+ GB of \d+ GB free; behind its USB bridge it does not sleep, or does not say so/,
       );
     }));
 });
