@@ -68,13 +68,20 @@ def borgmatic(*arguments):
 
 def create(known):
     """The name of a new archive beside those of these names, None if there is none, and what was said where that is no success."""
-    # As borgmatic.yaml would name it: to ask for it afterwards starts Borg once more, which is slow on a Pi.
-    name = f"immich-{host.stamp()}"
-    problem = borgmatic("--override", f"archive_name_format={name}", "create")
+    name, problem = create_named()
+    if problem and cache_folder() in problem:
+        drop_cache()
+        name, problem = create_named()
     if problem is None:
         return name, None
     made = [each["name"] for each in listed() if each["name"] not in known]
     return (made[-1] if made else None), problem
+
+
+def create_named():
+    # As borgmatic.yaml would name it: to ask for the name afterwards starts Borg once more, which is slow on a Pi.
+    name = f"immich-{host.stamp()}"
+    return name, borgmatic("--override", f"archive_name_format={name}", "create")
 
 
 @contextlib.contextmanager
@@ -132,10 +139,13 @@ def running_borgs():
 
 
 def break_stale_lock():
-    """Borg keeps a lock whose process number is in use again after a boot. The disk is ours alone: no borg here, no holder."""
-    exclusive = REPOSITORY + "/lock.exclusive"
-    holders = os.listdir(exclusive) if os.path.isdir(exclusive) else []
-    if not holders and not os.path.exists(f"{REPOSITORY}/lock.roster"):
+    """Borg keeps a lock whose process number is in use again after a boot. The disk is ours alone: no borg here, no holder.
+
+    Its cache has one of its own, on the other disk, where it may outlive that of the repository.
+    """
+    places = [REPOSITORY, f"{cache_folder()}/{repository_config().get('repository', 'id', fallback='')}"]
+    holders = [name for place in places if os.path.isdir(f"{place}/lock.exclusive") for name in os.listdir(f"{place}/lock.exclusive")]
+    if not holders and not any(os.path.exists(f"{place}/lock.roster") for place in places):
         return
     busy = running_borgs()
     if busy:
@@ -145,6 +155,14 @@ def break_stale_lock():
         )
     borg("break-lock", REPOSITORY)
     say("took away the lock of a run that was cut")
+
+
+def repository_config():
+    """Empty where it cannot be read, which Borg tells of."""
+    config = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+        config.read(REPOSITORY + "/config")
+    return config
 
 
 # What Borg's cache of one repository is made of.
@@ -187,9 +205,7 @@ def lend_reserve(lent):
 
 def take_back_reserve():
     """A power cut while it was lent leaves it so."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read(REPOSITORY + "/config")
-    if config.get("repository", "additional_free_space", fallback="") == "0":
+    if repository_config().get("repository", "additional_free_space", fallback="") == "0":
         lend_reserve(False)
 
 

@@ -217,15 +217,21 @@ describe("a backup on a bad day", { timeout: 600_000 }, () => {
     },
   );
 
-  it("a lock whose process number is in use again: taken away, since no borg is at work (row 4)", async () => {
-    const id = await world.shell(
-      "python3 -c 'import uuid, socket; print(f\"{socket.getfqdn()}@{uuid.getnode()}\")'",
-    );
-    await borg(`mkdir immich/lock.exclusive; touch 'immich/lock.exclusive/${id}.1-0'`);
-    const done = await backUp();
-    expect(done).toMatchObject({ code: 0, stderr: "" });
-    expect(done.stdout).toContain("took away the lock of a run that was cut");
-  });
+  it.each([
+    ["of the archives", "immich"],
+    ["of Borg's cache alone", "/mnt/hdd1/kit/borg/.cache/borg/*/"],
+  ])(
+    "a lock %s whose process number is in use again: taken away, since no borg is at work (row 4)",
+    async (_, place) => {
+      const id = await world.shell(
+        "python3 -c 'import uuid, socket; print(f\"{socket.getfqdn()}@{uuid.getnode()}\")'",
+      );
+      await borg(`cd ${place}; mkdir lock.exclusive; touch 'lock.exclusive/${id}.1-0'`);
+      const done = await backUp();
+      expect(done).toMatchObject({ code: 0, stderr: "" });
+      expect(done.stdout).toContain("took away the lock of a run that was cut");
+    },
+  );
 
   it("a lock that a borg at work holds: refused with its name, and nothing is touched (row 4)", async () => {
     const before = await archives();
