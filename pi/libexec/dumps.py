@@ -21,7 +21,8 @@ SEARCH_PATH_PUBLIC = b"SELECT pg_catalog.set_config('search_path', 'public, pg_c
 UNCHANGED = "Nothing was changed."
 # pg_dump shuts psql's own commands out of a dump by a key at its head and end, since these minor versions, and in each from 18 on.
 RESTRICTED_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
-RESTRICT_KEY = host.STATE + "/dump-key"
+# Not on the SD card, which may be full.
+RESTRICT_KEY = archives.MAIN_KIT + "/dump-key"
 
 
 def stamp_of(name):

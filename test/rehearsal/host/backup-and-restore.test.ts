@@ -299,7 +299,7 @@ describe("backup and restore", () => {
     const second = await dumped();
     expect(second).not.toBe(first);
     expect(await world.run(["cmp", first, second])).toMatchObject({ code: 0, stdout: "" });
-    expect(await world.shell("stat -c %a /var/lib/ouchi-photos/dump-key")).toBe("600");
+    expect(await world.shell("stat -c %a /mnt/hdd1/kit/dump-key")).toBe("600");
   });
 
   it("takes away the lock of a run that was cut, and cleans up its half dump", async () => {

@@ -164,7 +164,7 @@ describe("the files as they land", () => {
       "python3",
       [
         ...["-B", "-c"],
-        `import sys, host; host.STATE = sys.argv[1]; import dumps
+        `import sys, dumps; dumps.RESTRICT_KEY = sys.argv[1] + "/dump-key"
 print(*[version for version in sys.argv[2:] if dumps.stable(version)])
 assert dumps.stable("17.6") == dumps.stable("18.0") and dumps.stable("17.6")[0].startswith("--restrict-key=")`,
         root,
