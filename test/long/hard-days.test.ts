@@ -35,6 +35,7 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     const phone = await world.phone("ken", "iphone");
     await phone.upload(await takePhoto("IMG_0001.jpg", "2022:02:03 08:00:00", "+09:00"));
     expect(await backUp()).toBe(0);
+    expect(await checksHeld()).not.toContain("extract");
     state = await readFile(world.engine.stateFile, "utf8");
     settings = await readFile(world.engine.stackFile, "utf8");
     snapshot = await world.pi.saveSnapshot("hard-days");
@@ -62,6 +63,8 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
     expect(code, stderr).toBe(0);
     return stdout.trim();
   };
+  /** The kinds of checks of the archives that were held so far. */
+  const checksHeld = () => root("ls /mnt/hdd1/kit/borgmatic/borgmatic/checks/*/");
   /** Answers its status, as cron's line would see it. */
   const backUp = async () =>
     (await world.asRoot(["systemctl", "start", "ouchi-backup.service"], 40 * minutes)).code;
@@ -362,6 +365,8 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
         20 * minutes,
       );
       await cutAndMadeUpFor();
+      // Left by the first run to the second.
+      expect(await checksHeld()).toContain("extract");
       const newest = (await wholeArchives()).at(-1);
       const [sum, path] = photos[0]!.split("  ");
       const extracted = await root(

@@ -40,6 +40,10 @@ describe("backup and restore", () => {
     expect(line).toBe("0 1 * * 6 root systemctl start ouchi-backup.service");
     const result = await world.run(["systemctl", "start", "ouchi-backup.service"]);
     expect(result).toMatchObject({ code: 0, stderr: "" });
+    // Nothing to prune yet, and a drill of it at once.
+    expect(result.stdout).toMatch(
+      /\nnow check, which may take an hour\ncheck: done\nthe backup is good\ndrill: restoring /,
+    );
     const status = world.json<{ last: { result: string; archive: string; rows: object } }>(
       "/var/lib/ouchi-photos/backup-status.json",
     );
