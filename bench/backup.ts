@@ -105,9 +105,9 @@ for place, count, size, ending in (("library/ken", ${photos}, ${photoBytes}, "jp
     });
     const at = (words: string) => said.find((each) => each.words.startsWith(words))?.at;
     const parts: Record<string, number> = {};
-    for (const [index, { at, words }] of said.entries())
-      parts[words.replace(/\d+\S*|immich-\S+|\{.*/g, "…")] = rounded(
-        at - (said[index - 1]?.at ?? 0),
+    for (const [index, line] of said.entries())
+      parts[line.words.replace(/\d+\S*|immich-\S+|\{.*/g, "…")] = rounded(
+        line.at - (said[index - 1]?.at ?? 0),
       );
     const awake = said.at(-1)!.at;
     const good = at("the backup is good")!;

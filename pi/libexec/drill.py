@@ -4,7 +4,6 @@ Its database goes into a PostgreSQL of its own, of the same image, without a net
 goes on serving, and nothing of the drill is left.
 """
 
-import configparser
 import os
 import shutil
 import time
@@ -91,8 +90,7 @@ def prove_key_export(archive):
     for name in os.listdir(archives.REPOSITORY):
         if name != "config" and not name.startswith("lock"):
             os.symlink(f"{archives.REPOSITORY}/{name}", f"{beside}/{name}")
-    config = configparser.ConfigParser(interpolation=None)
-    config.read(archives.REPOSITORY + "/config")
+    config = archives.repository_config()
     config.remove_option("repository", "key")
     with open(beside + "/config", "w") as file:
         config.write(file)

@@ -1,5 +1,6 @@
 """Dumps of Immich's database: which one is whole, and how it is loaded."""
 
+import math
 import os
 import re
 import secrets
@@ -47,8 +48,9 @@ def stable(postgres):
     By itself it takes another key each time. The house's own is enough: psql loads a dump in the database's container, where who could
     forge one (its superuser) runs what he likes anyway.
     """
-    major, _, minor = postgres.partition(".")
-    if not (major.isdigit() and minor.isdigit()) or int(minor) < RESTRICTED_SINCE.get(int(major), 0 if int(major) >= 18 else 1 << 30):
+    release = re.fullmatch(r"(\d+)\.(\d+)", postgres)
+    major, minor = map(int, release.groups()) if release else (0, 0)
+    if major < 18 and minor < RESTRICTED_SINCE.get(major, math.inf):
         return []
     key = host.read_text(RESTRICT_KEY)
     if key is None or not re.fullmatch(r"[0-9a-f]{32}", key):

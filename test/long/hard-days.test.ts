@@ -299,12 +299,18 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       const state = await root("systemctl is-active ouchi-backup.service || true");
       return state === "inactive" || state === "failed";
     });
-  /** The archives, after Borg has found every byte of theirs in order. */
-  const wholeArchives = async () => {
-    const list = await root(
+  /** A script with what Borg wants to know, and HDD2 mounted meanwhile. */
+  const borg = (script: string, timeoutMs: number) =>
+    root(
       `mount /mnt/hdd2; trap 'cd /; umount /mnt/hdd2' EXIT
        export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
-       borg break-lock /mnt/hdd2/borg/immich; borg check --verify-data /mnt/hdd2/borg/immich; borg list --short /mnt/hdd2/borg/immich`,
+       ${script}`,
+      timeoutMs,
+    );
+  /** The archives, after Borg has found every byte of theirs in order. */
+  const wholeArchives = async () => {
+    const list = await borg(
+      "borg break-lock /mnt/hdd2/borg/immich; borg check --verify-data /mnt/hdd2/borg/immich; borg list --short /mnt/hdd2/borg/immich",
       15 * minutes,
     );
     return list.split("\n");
@@ -369,10 +375,8 @@ describe("a hard day", { timeout: 60 * minutes }, () => {
       expect(await checksHeld()).toContain("extract");
       const newest = (await wholeArchives()).at(-1);
       const [sum, path] = photos[0]!.split("  ");
-      const extracted = await root(
-        `mount /mnt/hdd2; trap 'cd /; umount /mnt/hdd2' EXIT
-         export BORG_BASE_DIR=/mnt/hdd1/kit/borg BORG_PASSCOMMAND='cat /etc/ouchi-photos/secrets/borg-passphrase'
-         borg extract --stdout /mnt/hdd2/borg/immich::${newest} '${path!.slice(1)}' | sha1sum`,
+      const extracted = await borg(
+        `borg extract --stdout /mnt/hdd2/borg/immich::${newest} '${path!.slice(1)}' | sha1sum`,
         5 * minutes,
       );
       expect(extracted).toBe(`${sum}  -`);
