@@ -5,6 +5,7 @@ import { readAccount } from "./cloudflare/account.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
+import { isConfigSecret } from "./config-secrets.ts";
 import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
 import { plainBundles, wantedImmich } from "./pi/bundles.ts";
@@ -18,7 +19,7 @@ import { UserError } from "./settings/user-error.ts";
 
 /** The house on one page. Its outputs are the stack's. */
 async function house() {
-  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack());
+  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack(), isConfigSecret);
   const { domain, accountId, family } = settings;
   const host = `${settings.hostname}.${domain}`;
   const url = `https://${host}`;

@@ -142,7 +142,7 @@ describe("a house that was made by hand, as the article has it", () => {
     house.set("family", [
       {
         ...ken,
-        phones: [{ name: "iphone", secretVersion: 2, overlapUntil: "2099-01-01T00:00:00Z" }],
+        phones: [{ name: "iphone", secretVersion: 2, overlapUntil: "2026-12-01T00:00:00Z" }],
       },
     ]);
     await house.up();

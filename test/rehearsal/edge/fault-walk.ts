@@ -28,7 +28,7 @@ const stopping: Record<string, Kind> = {
 
 const rotated = (secretVersion: number): PersonSetting => ({
   ...ken,
-  phones: [{ name: "iphone", secretVersion, overlapUntil: "2099-01-01T00:00:00Z" }],
+  phones: [{ name: "iphone", secretVersion, overlapUntil: "2026-12-01T00:00:00Z" }],
 });
 
 /** What a reader of the terminal can act on: Cloudflare's address and words, or the kit's own sentence. */
