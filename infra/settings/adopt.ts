@@ -5,10 +5,14 @@ const uuidOf = (what: string) =>
   matching(
     /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,
     `give the id of ${what}, such as f70ff985-a4ef-4643-bbbc-4a0ed4fc8415`,
-  ).optional();
+  )
+    .optional()
+    .describe(`The id of ${what}.`);
 
 const idOf = (what: string) =>
-  matching(/^[0-9a-f]{32}$/, `give the id of ${what}, 32 hexadecimal digits`).optional();
+  matching(/^[0-9a-f]{32}$/, `give the id of ${what}, 32 hexadecimal digits`)
+    .optional()
+    .describe(`The id of ${what}.`);
 
 /** What is at Cloudflare already, made by hand or by a stack whose state was lost, by its ids there: for `ouchi adopt`. */
 export const adopt = z.strictObject({
@@ -20,7 +24,8 @@ export const adopt = z.strictObject({
       family: uuidOf("the reusable policy with the e-mail addresses"),
       phones: uuidOf("the reusable policy with the service tokens"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("The two reusable policies of Access."),
   oneTimePin: uuidOf("the one-time PIN among the login methods"),
   google: uuidOf("Google among the login methods"),
   alerts: z
@@ -28,7 +33,8 @@ export const adopt = z.strictObject({
       tokenExpiry: idOf("the notification about expiring tokens"),
       tunnelHealth: idOf("the notification about the tunnel's health"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("The two notifications."),
   phones: z
     .record(z.string(), uuidOf("the phone's service token").unwrap())
     .default({})

@@ -2,8 +2,12 @@ import { checked, quoted } from "./text.ts";
 
 const form = /^[1-9][0-9]{0,4}h$/;
 
-/** A duration that Go reads, as Cloudflare wants it, in whole hours. */
-export const hours = (what: string, limit: (hours: number) => string | undefined) =>
+/** A duration that Go reads, as Cloudflare wants it, in whole hours; `withinLimit` says the limit once more, for the JSON Schema. */
+export const hours = (
+  what: string,
+  limit: (hours: number) => string | undefined,
+  withinLimit: RegExp,
+) =>
   checked(
     `${what}, in hours such as "730h"`,
     (value) => {
@@ -17,7 +21,7 @@ export const hours = (what: string, limit: (hours: number) => string | undefined
         ? `is ${shown}: ${what}, in hours, "${meant}"`
         : `is ${shown}: ${what}, in hours such as "730h"`;
     },
-    form,
+    withinLimit,
   );
 
 const units: Record<string, number> = { "": 1, h: 1, d: 24, w: 168, y: 8760 };

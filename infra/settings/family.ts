@@ -56,8 +56,8 @@ const person = (now: Date) =>
         .describe(
           "The person's identity: their folder under library/ and their token's name. To show another name, set displayName.",
         ),
-      displayName: checked("give the name that Immich shows", displayNameProblem)
-        .meta({ minLength: 1, maxLength: 2 * longestDisplayName })
+      displayName: checked("give the name that Immich shows", displayNameProblem, /^\S(?:.*\S)?$/)
+        .meta({ maxLength: longestDisplayName })
         .optional()
         .describe("What Immich shows. Without it: the name."),
       email: checked("give an e-mail address such as ken@yamada.jp", emailProblem, emailPattern)

@@ -3,6 +3,8 @@ import { quoted } from "./text.ts";
 
 const label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
 const hostName = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
+/** What of it a pattern can say. */
+export const piHostPattern = /^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$/;
 const form = "give the Pi's address, such as 192.168.11.14";
 
 /** What is wrong with the Pi's address or name, and the cure; undefined when SSH can be asked to go there. */

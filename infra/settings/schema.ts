@@ -7,7 +7,7 @@ import { alertEmailProblem, emailPattern, immichAccountProblem } from "./email.t
 import { family } from "./family.ts";
 import { hostKeyForm, hostKeyPattern, hostKeyProblem } from "./host-key.ts";
 import { kitsOwnLock, missingImages, readImagesLock } from "./images-lock.ts";
-import { piHostProblem } from "./pi-host.ts";
+import { piHostPattern, piHostProblem } from "./pi-host.ts";
 import { schedulePattern, scheduleProblem } from "./schedule.ts";
 import { secretSettings } from "./secrets.ts";
 import { checked, count, fields, matching, quoted } from "./text.ts";
@@ -49,9 +49,11 @@ export const settingsSchema = (now: Date) =>
         .describe("Where Cloudflare sends its alerts. Without it: to the first person's address."),
       pi: fields(
         {
-          host: checked("give the Pi's address, such as 192.168.11.14", piHostProblem).describe(
-            "Address or name of the Pi, as the laptop reaches it.",
-          ),
+          host: checked(
+            "give the Pi's address, such as 192.168.11.14",
+            piHostProblem,
+            piHostPattern,
+          ).describe("Address or name of the Pi, as the laptop reaches it."),
           port: count("the TCP port of the Pi's SSH server", 1)
             .max(65535)
             .default(22)
@@ -65,6 +67,7 @@ export const settingsSchema = (now: Date) =>
           privateKeyFile: checked(
             "give the file of the private key, such as ~/.ssh/id_ed25519",
             privateKeyFileProblem,
+            /^(?!.*\.pub$).*\S.*$/,
           )
             .optional()
             .describe("The private key for SSH; without it the SSH agent is asked."),
@@ -117,17 +120,20 @@ export const settingsSchema = (now: Date) =>
         .describe(
           "Where faces and contents are recognised: local (on the Pi, where it wants about 2 GB of memory), off, or another machine.",
         ),
-      sessionDuration: hours("give how long a sign-in lasts", (length) =>
-        length > longestSession
-          ? `Cloudflare's longest is "${longestSession}h", a month`
-          : undefined,
+      sessionDuration: hours(
+        "give how long a sign-in lasts",
+        (length) => (length > 730 ? `Cloudflare's longest is "730h", a month` : undefined),
+        /^(?:[1-9]\d?|[1-6]\d\d|7[0-2]\d|730)h$/,
       )
         .default("730h")
         .describe("How long a sign-in in the browser lasts, in hours."),
-      tokenDuration: hours("give how long a phone's token lasts", (length) =>
-        length < shortestToken
-          ? `a phone whose token ends is locked out until somebody lengthens it; give a month or more, such as "8760h", a year`
-          : undefined,
+      tokenDuration: hours(
+        "give how long a phone's token lasts",
+        (length) =>
+          length < 720
+            ? `a phone whose token ends is locked out until somebody lengthens it; give a month or more, such as "8760h", a year`
+            : undefined,
+        /^(?:7[2-9]\d|[89]\d\d|[1-9]\d{3,4})h$/,
       )
         .default("8760h")
         .describe("How long a phone's token lasts from when it is made, in hours."),
@@ -229,10 +235,6 @@ const machineLearning = z.union(
       'give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
   },
 );
-
-/** Hours. Cloudflare's own limit, and half of what the kit warns ahead. */
-const longestSession = 730;
-const shortestToken = 720;
 
 const accountIdPattern = /^[0-9a-f]{32}$/;
 
