@@ -4,6 +4,7 @@ import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { readAccount } from "./cloudflare/account.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
+import { goingTokens } from "./cloudflare/going-tokens.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
 import { isConfigSecret } from "./config-secrets.ts";
 import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
@@ -35,6 +36,9 @@ async function house() {
     adoptedRecord: settings.adopt.record,
   });
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
+    pulumi.log.warn(warning);
+  }
+  for (const warning of goingTokens(account.serviceTokens, host, family)) {
     pulumi.log.warn(warning);
   }
   const admin = `admin@${domain}`;
