@@ -19,6 +19,11 @@ export interface Account {
   zoneId: string;
   /** `<teamName>.cloudflareaccess.com` is where people sign in. */
   teamName: string;
+  /**
+   * Whether service tokens are judged strictly, as in organizations made since 2026-10-05. In the older way the answer
+   * to a token's headers carries a cookie, which opens the gate as long as its policy's session lasts.
+   */
+  strictServiceTokens: boolean;
   identityProviders: (Named & { type: string })[];
   serviceTokens: ServiceToken[];
   policies: Policy[];
@@ -87,9 +92,9 @@ export async function readAccount(args: AccountArgs): Promise<Account> {
       `Cloudflare knows no zone "${domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
     );
   }
-  const [teamName, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
+  const [organization, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
     await Promise.all([
-      readTeamName(api, accountId),
+      readOrganization(api, accountId),
       read<Account["identityProviders"]>(
         `${account}/access/identity_providers?per_page=100`,
         permissions.organization,
@@ -108,7 +113,9 @@ export async function readAccount(args: AccountArgs): Promise<Account> {
     ]);
   refuseForeignRecord(args, records);
   return {
-    ...{ api, accountId, zoneId: zone.id, teamName },
+    ...{ api, accountId, zoneId: zone.id },
+    teamName: organization.auth_domain.split(".")[0]!,
+    strictServiceTokens: organization.strict_service_token_auth === true,
     ...{ identityProviders, serviceTokens, policies, tunnels, alerts, records },
   };
 }
@@ -135,16 +142,21 @@ async function verifyToken(api: CloudflareApi, accountId: string): Promise<void>
   );
 }
 
-async function readTeamName(api: CloudflareApi, accountId: string): Promise<string> {
+interface Organization {
+  auth_domain: string;
+  strict_service_token_auth?: boolean;
+}
+
+async function readOrganization(api: CloudflareApi, accountId: string): Promise<Organization> {
   const path = `/accounts/${accountId}/access/organizations`;
-  const answer = await get<{ auth_domain: string } | null>(api, path);
+  const answer = await get<Organization | null>(api, path);
   const { status, body } = answer;
   if (status === 404 || (status === 200 && body?.success && !body.result?.auth_domain)) {
     throw new UserError(
       `The Cloudflare account ${accountId} has no Zero Trust organization yet. Open https://one.dash.cloudflare.com once, choose a team name and the free plan, then run this again. Nothing was changed.`,
     );
   }
-  return resultOf(path, permissions.organization, answer)!.auth_domain.split(".")[0]!;
+  return resultOf(path, permissions.organization, answer)!;
 }
 
 function resultOf<T>(path: string, permission: string, { status, body }: Answer<T>): T {

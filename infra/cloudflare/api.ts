@@ -11,6 +11,8 @@ export interface CloudflareApiArgs {
 export interface Answer<T> {
   status: number;
   body: Envelope<T> | undefined;
+  /** When Cloudflare answered, by its own clock; the laptop's may be wrong. */
+  at: Date;
 }
 
 interface Envelope<T> {
@@ -23,7 +25,7 @@ interface Envelope<T> {
 const tries = 4;
 const longestWaitSeconds = 60;
 
-/** Cloudflare's API v4, for what the kit itself reads and clears away. Making things is the provider's. */
+/** Cloudflare's API v4, for what the kit itself reads, clears away and ends. Making things is the provider's. */
 export class CloudflareApi {
   readonly #args: CloudflareApiArgs;
 
@@ -41,6 +43,15 @@ export class CloudflareApi {
   }
 
   /**
+   * Sends a request that may safely arrive twice: it is repeated as a reading is.
+   *
+   * @throws {UserError} when Cloudflare cannot be reached.
+   */
+  send<T>(method: "POST" | "PATCH", path: string, body: object): Promise<Answer<T>> {
+    return this.#send(method, path, body);
+  }
+
+  /**
    * Removes one thing. That it is gone already is no error.
    *
    * @throws {UserError} when Cloudflare refuses, or cannot be reached.
@@ -53,7 +64,7 @@ export class CloudflareApi {
     );
   }
 
-  async #send<T>(method: string, path: string): Promise<Answer<T>> {
+  async #send<T>(method: string, path: string, content?: object): Promise<Answer<T>> {
     const { baseUrl, apiToken } = this.#args;
     for (let attempt = 1; ; attempt++) {
       let response: Response | undefined;
@@ -61,7 +72,11 @@ export class CloudflareApi {
       try {
         response = await fetch(baseUrl + path, {
           method,
-          headers: { authorization: `Bearer ${apiToken}` },
+          headers: {
+            authorization: `Bearer ${apiToken}`,
+            ...(content && { "content-type": "application/json" }),
+          },
+          ...(content && { body: JSON.stringify(content) }),
           signal: AbortSignal.timeout(30_000),
         });
       } catch (error) {
@@ -70,7 +85,8 @@ export class CloudflareApi {
       const passing = !response || response.status === 429 || response.status >= 500;
       if (!passing) {
         const body = (await response!.json().catch(() => undefined)) as Envelope<T> | undefined;
-        return { status: response!.status, body };
+        const at = new Date(response!.headers.get("date") ?? Date.now());
+        return { status: response!.status, body, at };
       }
       if (attempt === tries) {
         throw new UserError(

@@ -18,7 +18,7 @@ describe("the edge, from nothing to nothing", () => {
 
   it("is made of these things, with these inputs", async () => {
     const { summary } = await house.up();
-    expect(summary.create).toBe(18);
+    expect(summary.create).toBe(20);
     expect(house.things()).toEqual([
       `alert ouchi-photos token-expiry (${hostOfEdge})`,
       `alert ouchi-photos tunnel-health (${hostOfEdge})`,
@@ -55,7 +55,7 @@ describe("the edge, from nothing to nothing", () => {
         { id: family.id, precedence: 2 },
       ],
     });
-    expect([phones.session_duration, family.session_duration]).toEqual(["730h", "730h"]);
+    expect([phones.session_duration, family.session_duration]).toEqual(["15m", "730h"]);
     expect(kens).toMatchObject({ duration: "8760h" });
     expect(data.tunnels[0]).toMatchObject({ configSrc: "cloudflare" });
     const configuration = data.tunnels[0]!.configuration as { config: { ingress: unknown } } | null;
