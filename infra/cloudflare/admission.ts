@@ -72,8 +72,8 @@ export function otherUsers(list: Application[], host: string): string[] {
 }
 
 async function applications({ api, accountId }: Account): Promise<Application[]> {
-  const path = `/accounts/${accountId}/access/apps?per_page=100`;
-  const { status, body } = await api.get<Application[]>(path);
+  const path = `/accounts/${accountId}/access/apps`;
+  const { status, body } = await api.list<Application>(path);
   if (status === 200 && body?.success) return body.result;
   throw new UserError(
     `Cloudflare could not answer GET ${path}: status ${status}. Nothing was changed.`,

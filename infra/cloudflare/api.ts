@@ -22,6 +22,8 @@ interface Envelope<T> {
   result_info?: { page?: number; per_page?: number; total_pages?: number; total_count?: number };
 }
 
+/** The most that Cloudflare's lists of Access take. */
+const perPage = 100;
 const tries = 4;
 const longestWaitSeconds = 60;
 
@@ -40,6 +42,28 @@ export class CloudflareApi {
    */
   get<T>(path: string): Promise<Answer<T>> {
     return this.#send("GET", path);
+  }
+
+  /**
+   * A whole list, page by page: an account may hold other people's things by the hundred.
+   *
+   * @param path without a query of its own
+   * @returns the first answer that is no success, or all that there is
+   * @throws {UserError} when Cloudflare cannot be reached.
+   */
+  async list<T>(path: string): Promise<Answer<T[]>> {
+    const all: T[] = [];
+    for (let page = 1; ; page++) {
+      const answer = await this.get<T[]>(
+        `${path}?per_page=${perPage}${page > 1 ? `&page=${page}` : ""}`,
+      );
+      const { status, body } = answer;
+      if (status !== 200 || !body?.success) return answer;
+      all.push(...body.result);
+      if (page >= (body.result_info?.total_pages ?? 1)) {
+        return { ...answer, body: { ...body, result: all } };
+      }
+    }
   }
 
   /**

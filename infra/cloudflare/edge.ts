@@ -11,6 +11,7 @@ import type { Account } from "./account.ts";
 import { Alerts } from "./alerts.ts";
 import { Hostname } from "./hostname.ts";
 import { Inventory } from "./inventory.ts";
+import { durationOfTokens } from "./token-duration.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export interface EdgeArgs {
@@ -46,7 +47,7 @@ export class Edge extends pulumi.ComponentResource {
         ...common,
         family,
         sessionDuration: settings.sessionDuration,
-        tokenDuration: settings.tokenDuration,
+        tokenDuration: durationOfTokens(settings.tokenDuration, settings.tokensRenewedOn),
         identityProviders: account.identityProviders,
         google:
           googleClientId && googleClientSecret

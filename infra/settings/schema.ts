@@ -118,6 +118,14 @@ const timestamp = text('give a time in UTC, quoted: "2026-12-01T00:00:00Z"').sup
   },
 );
 
+const renewalDay = text('give a day, quoted: "2027-10-01"').refine(
+  (value) =>
+    /^20\d\d-\d\d-\d\d$/.test(value) &&
+    value >= "2026-01-01" &&
+    new Date(`${value}T00:00:00Z`).toISOString().startsWith(value),
+  { error: (issue) => `is ${quoted(issue.input)}: give a day since 2026, quoted: "2027-10-01"` },
+);
+
 const timeZone = text("give a time zone such as Asia/Tokyo").refine(isTimeZone, {
   error: (issue) =>
     `is ${quoted(issue.input)}: give a time zone of the tz database, such as Asia/Tokyo`,
@@ -506,6 +514,11 @@ export const settingsSchema = z
      * @default it stays as it is
      */
     strictServiceTokens: flag.optional(),
+    /**
+     * The day on which all phones' tokens are renewed, quoted: another day than before, and the next up lets each of them last
+     * `tokenDuration` from then on. Their headers stay. @default they end as they were made
+     */
+    tokensRenewedOn: renewalDay.optional(),
     /** Client id of the OAuth client with which people sign in by Google, too. @default the mailed code alone */
     googleClientId: text("give the client id of Google's OAuth client").optional(),
     /** The secret that belongs to it; a secret of the stack. */

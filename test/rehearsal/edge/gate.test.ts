@@ -154,6 +154,30 @@ describe("the edge, from nothing to nothing", () => {
     expect([await status(before), await status(after)]).toEqual([past, offline]);
   });
 
+  it("renews all phones' tokens by one setting; their headers stay, and the next run changes nothing", async () => {
+    const { data } = house.world.state;
+    const before = await house.headers();
+    house.clock.advance(300 * 24 * 3_600_000);
+    house.takeCalls();
+    house.set("tokensRenewedOn", "2027-10-01");
+    await house.up();
+    expect(lines(writes(house.takeCalls()))).toHaveLength(data.serviceTokens.length);
+    for (const { expiresAt } of data.serviceTokens) {
+      const left = Date.parse(expiresAt!) - house.clock.now().getTime();
+      expect(left / 3_600_000).toBeGreaterThanOrEqual(8759);
+    }
+    expect(await house.headers()).toEqual(before);
+    const status = async (headers: unknown) =>
+      (await house.send("/", { headers: headers as Record<string, string> })).status;
+    house.clock.advance(364 * 24 * 3_600_000);
+    expect([await status(before.ken!.iphone), await status(before.mio!.pixel)]).toEqual([530, 530]);
+    await house.up({ expectNoChanges: true });
+    house.set("tokensRenewedOn", "2028-09-29");
+    await house.up();
+    house.clock.advance(364 * 24 * 3_600_000);
+    expect(await status(before.ken!.iphone)).toBe(530);
+  });
+
   it("moves to another hostname without a gap, and lets nobody in by the old one (row 42)", async () => {
     house.set("hostname", "pictures");
     await house.up();
