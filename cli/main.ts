@@ -5,6 +5,7 @@ import { UserError } from "../infra/settings/user-error.ts";
 import { adopt } from "./commands/adopt.ts";
 import { type BackupVerb, backup } from "./commands/backup.ts";
 import { destroy } from "./commands/destroy.ts";
+import { type ImagesOptions, images } from "./commands/images.ts";
 import { installPulumi } from "./commands/install-pulumi.ts";
 import { key } from "./commands/key.ts";
 import { restore } from "./commands/restore.ts";
@@ -97,6 +98,16 @@ program
   .description("bring photos back from the newest backup, on the Pi; see: ouchi restore -- --help")
   .argument("[options...]", "handed on to the Pi's restore, after --")
   .action((options: string[]) => restore(engineArgs(), options));
+
+program
+  .command("images")
+  .description("which of the pinned container images are newer at their registries")
+  .option(
+    "--write [version]",
+    "write a lock file with them; Immich stays as it is, or goes to this version",
+  )
+  .option("--json", "for a program")
+  .action((options: ImagesOptions) => images(engineArgs(), options));
 
 program
   .command("sdcard")
