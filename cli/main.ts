@@ -14,12 +14,13 @@ import { secrets } from "./commands/secrets.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
 import type { EngineArgs } from "./engine.ts";
+import { usualStack } from "./stack-name.ts";
 
 const folder = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const program = new Command("ouchi")
   .description("The family's photos at home: deploy, look after and restore them.")
-  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", "prod")
+  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", usualStack(folder))
   .option("--config-file <file>", "another place for the stack's settings")
   .addOption(
     new Option("--engine <engine>", "who runs the program")
