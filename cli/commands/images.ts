@@ -166,6 +166,8 @@ export function imagesLines(found: FoundImage[], lock: string): string[] {
     "",
     ...found.map((each) => `${each.name.padEnd(width)}  ${tagOf(each.image)}: ${state(each)}`),
     "",
+    // Once, however many images it kept from being looked up.
+    ...new Set(found.flatMap(({ failure }) => failure ?? [])),
     ...(found.some(({ name }) => goWithImmich.includes(name))
       ? [
           "Which PostgreSQL and Valkey a version of Immich wants, no registry says: docker-compose.yml at",
@@ -188,7 +190,7 @@ function kitLines({ folder }: EngineArgs, shown: string, lock: Map<string, Locke
 }
 
 function state({ pinned, now, newer, failure, image }: FoundImage): string {
-  if (failure !== undefined) return `could not be looked up. ${failure}`;
+  if (failure !== undefined) return "could not be looked up";
   const same =
     now === null
       ? "the registry has this tag no more; what is pinned may be gone soon"
