@@ -56,16 +56,18 @@ async function tellOfTheOlderWay({ account, host, settings }: AdmitArgs): Promis
 interface Application {
   name: string;
   domain?: string;
-  policies?: { include?: Record<string, unknown>[] }[];
+  policies?: { decision?: string; include?: Record<string, unknown>[] }[];
 }
 
-/** Applications that let service tokens in, by whatever kind of policy. */
+/** Applications that let service tokens in, by whatever kind of policy; a group of Access may hold some, too. */
 export function otherUsers(list: Application[], host: string): string[] {
   return list
     .filter(({ domain }) => domain !== host)
     .filter(({ policies = [] }) =>
-      policies.some(({ include = [] }) =>
-        include.some((rule) => "service_token" in rule || "any_valid_service_token" in rule),
+      policies.some(
+        ({ decision, include = [] }) =>
+          decision === "non_identity" ||
+          include.some((rule) => "service_token" in rule || "any_valid_service_token" in rule),
       ),
     )
     .map(({ name, domain }) => (domain ? `"${name}" (${domain})` : `"${name}"`));
