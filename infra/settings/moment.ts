@@ -30,6 +30,21 @@ export function overlapProblem(value: string, now: Date): string | undefined {
   return undefined;
 }
 
+export const dayPattern = /^20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])$/;
+
+/** What is wrong with the day of a renewal, and the cure; undefined when it is a day since 2026. */
+export function renewalDayProblem(value: string): string | undefined {
+  const [, rewritten] = /^(\d{4}-\d\d-\d\d) \d\d:\d\d:\d\d\S* .*$/.exec(value) ?? [];
+  if (rewritten) {
+    return `was not quoted, so Pulumi has rewritten it: put it in quotes, "${rewritten}"`;
+  }
+  const isDay =
+    dayPattern.test(value) &&
+    value >= "2026-01-01" &&
+    inUtc(Date.parse(`${value}T00:00:00Z`)).startsWith(value);
+  return isDay ? undefined : `is ${quoted(value)}: give a day since 2026, quoted: "2027-10-01"`;
+}
+
 function inUtc(time: number): string {
   return `${new Date(time).toISOString().slice(0, 19)}Z`;
 }

@@ -7,6 +7,7 @@ import { alertEmailProblem, emailPattern, immichAccountProblem } from "./email.t
 import { family } from "./family.ts";
 import { hostKeyForm, hostKeyPattern, hostKeyProblem } from "./host-key.ts";
 import { kitsOwnLock, missingImages, readImagesLock } from "./images-lock.ts";
+import { dayPattern, renewalDayProblem } from "./moment.ts";
 import { piHostPattern, piHostProblem } from "./pi-host.ts";
 import { schedulePattern, scheduleProblem } from "./schedule.ts";
 import { secretSettings } from "./secrets.ts";
@@ -137,6 +138,16 @@ export const settingsSchema = (now: Date) =>
       )
         .default("8760h")
         .describe("How long a phone's token lasts from when it is made, in hours."),
+      strictServiceTokens: flag
+        .optional()
+        .describe(
+          "Whether the whole Cloudflare account is to judge service tokens strictly: no cookie opens the gate beside a phone's headers. Accounts since October 2026 do so anyway. true switches it on, for all of the account's applications, and nothing switches it off. Without it: it stays as it is.",
+        ),
+      tokensRenewedOn: checked('give a day, quoted: "2027-10-01"', renewalDayProblem, dayPattern)
+        .optional()
+        .describe(
+          'The day on which all phones\' tokens are renewed, in quotes, such as "2027-10-01": another day than before, and the next up lets each of them last tokenDuration from then on. Their headers stay. Without it: they end as they were made.',
+        ),
       googleClientId: matching(
         /^\d+(?:-[a-z0-9]+)?\.apps\.googleusercontent\.com$/,
         "give the client id of Google's OAuth client, such as 1234567890-abc.apps.googleusercontent.com",
@@ -234,6 +245,15 @@ const machineLearning = z.union(
     error:
       'give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
   },
+);
+
+/** Pulumi hands a setting at the top over as text. */
+const flag = z.union(
+  [
+    z.literal([true, "true"]).transform(() => true),
+    z.literal([false, "false"]).transform(() => false),
+  ],
+  { error: (issue) => `is ${quoted(issue.input)}: give true or false` },
 );
 
 const accountIdPattern = /^[0-9a-f]{32}$/;
