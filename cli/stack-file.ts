@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Document, parseDocument } from "yaml";
+import { parse } from "yaml";
 import type { Settings } from "../infra/settings/schema.ts";
 import { parseSettings } from "../infra/settings/settings.ts";
-import { decodeStackFile, stackFileConfig } from "../infra/settings/stack-file.ts";
+import { stackFileConfig } from "../infra/settings/stack-file.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 
 /** The stack file's configuration as it stands: text, lists and objects by their keys. */
@@ -12,7 +12,13 @@ export function readStackConfig(
   stack: string,
   configFile?: string,
 ): Record<string, unknown> {
-  const { config } = (readDocument(folder, stack, configFile).toJS() ?? {}) as {
+  const file = configFile ?? join(folder, `Pulumi.${stack}.yaml`);
+  if (!existsSync(file)) {
+    throw new UserError(
+      `There is no stack file "${file}". Copy Pulumi.prod.yaml and fill it in, or name another stack by --stack.`,
+    );
+  }
+  const { config } = (parse(readFileSync(file, "utf8")) ?? {}) as {
     config?: Record<string, unknown>;
   };
   return config ?? {};
@@ -20,18 +26,7 @@ export function readStackConfig(
 
 /** Settings of a stack, read from its file in `folder` as the program will see them, but for secrets. */
 export function readSettings(folder: string, stack: string, configFile?: string): Settings {
-  const { values, secretKeys } = stackFileConfig(readDocument(folder, stack, configFile));
-  return parseSettings(values, stack, (key) => secretKeys.has(key));
-}
-
-function readDocument(folder: string, stack: string, configFile?: string): Document {
-  const file = configFile ?? join(folder, `Pulumi.${stack}.yaml`);
-  if (!existsSync(file)) {
-    throw new UserError(
-      `There is no stack file "${file}". Copy Pulumi.prod.yaml and fill it in, or name another stack by --stack.`,
-    );
-  }
-  const document = parseDocument(decodeStackFile(readFileSync(file), file));
-  if (document.errors[0]) throw document.errors[0];
-  return document;
+  const config = readStackConfig(folder, stack, configFile);
+  const { values, isSecret } = stackFileConfig(config);
+  return parseSettings(values, stack, isSecret);
 }

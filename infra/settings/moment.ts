@@ -10,10 +10,11 @@ const longestOverlap = 366 * 24 * 60 * 60 * 1000;
 
 /** What is wrong with the time until which an old secret works, and the cure; undefined when it is a good one. */
 export function overlapProblem(value: string, now: Date): string | undefined {
-  const [, rewrittenDay, rewrittenTime] =
-    /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)\S* .*$/.exec(value) ?? [];
-  if (rewrittenDay) {
-    return `was not quoted, so Pulumi has rewritten it: put it in quotes, "${rewrittenDay}T${rewrittenTime}Z"`;
+  const bare = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)\S* ([+-]\d\d)(\d\d) /.exec(value);
+  if (bare) {
+    const [, day, time, hour, minute] = bare;
+    const meant = Date.parse(`${day}T${time}${hour}:${minute}`);
+    return `was not quoted, so Pulumi has rewritten it: put it in quotes${Number.isNaN(meant) ? "" : `, "${inUtc(meant)}"`}`;
   }
   const shown = quoted(value);
   if (!momentPattern.test(value)) {

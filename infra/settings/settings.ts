@@ -1,8 +1,10 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { keyProblem, namespace } from "./keys.ts";
 import { type Settings, settingsSchema } from "./schema.ts";
 import { isSecretSetting, plainSecretProblem, secretSettings, unseenSecret } from "./secrets.ts";
 import { UserError } from "./user-error.ts";
+
+export { namespace } from "./keys.ts";
 
 type Path = PropertyKey[];
 interface Problem {
@@ -24,12 +26,32 @@ export function parseSettings(
   now = new Date(),
 ): Settings {
   const schema = settingsSchema(now);
+  const keys = Object.entries(config).flatMap(([key]) => {
+    const problem = keyProblem(key, Object.keys(schema.shape));
+    return problem ? [`${key} ${problem}.`] : [];
+  });
+  return judged(schema, config, stack, isSecret, keys);
+}
+
+/** `pi` alone: who wants to reach the Pi is not stopped by another setting. */
+export function parsePi(config: Record<string, string>, stack: string): Settings["pi"] {
+  const key = `${namespace}:pi`;
+  const own: Record<string, string> = config[key] === undefined ? {} : { [key]: config[key] };
+  const schema = z.object({ pi: settingsSchema(new Date()).shape.pi });
+  return judged(schema, own, stack, () => false, []).pi;
+}
+
+function judged<Parsed>(
+  schema: z.ZodType<Parsed>,
+  config: Record<string, string>,
+  stack: string,
+  isSecret: (key: string) => boolean,
+  keys: string[],
+): Parsed {
+  const lines = [...keys];
   const raw: Record<string, unknown> = {};
   const kept: Problem[] = [];
-  const lines: string[] = [];
   for (const [key, value] of Object.entries(config)) {
-    const problem = keyProblem(key, Object.keys(schema.shape));
-    if (problem) lines.push(`${key} ${problem}.`);
     const name = key.startsWith(`${namespace}:`) ? key.slice(namespace.length + 1) : undefined;
     const isOpen = isSecretSetting(key) && !isSecret(key);
     if (isOpen && name === undefined) lines.push(`${key} ${plainSecretProblem(key)}.`);

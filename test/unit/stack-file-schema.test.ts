@@ -111,6 +111,7 @@ describe("The JSON Schema of a stack file", () => {
     expect(Object.fromEntries(passed.map((path) => [path, count(path!)]))).toEqual({
       // Which days there are, how far off they are, and which of them a month has.
       "family[0].phones[0].overlapUntil": 5,
+      tokensRenewedOn: 1,
       "backup.schedule": 2,
       // What is an address by its numbers, or a suffix by a list.
       "pi.host": 16,

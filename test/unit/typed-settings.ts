@@ -176,6 +176,19 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     'family[0].phones[0].overlapUntil is "tomorrow": give a time in UTC, quoted: "2026-12-01T00:00:00Z"',
   ],
   [
+    rotated("2026-12-24 09:00:00 +0900 +0900"),
+    'family[0].phones[0].overlapUntil was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-24T00:00:00Z"',
+  ],
+  [
+    { tokensRenewedOn: "2027-10-01 00:00:00 +0000 UTC" },
+    'tokensRenewedOn was not quoted, so Pulumi has rewritten it: put it in quotes, "2027-10-01"',
+  ],
+  [
+    { tokensRenewedOn: "2027-02-30" },
+    'tokensRenewedOn is "2027-02-30": give a day since 2026, quoted: "2027-10-01"',
+  ],
+  [{ strictServiceTokens: "yes" }, 'strictServiceTokens is "yes": give true or false'],
+  [
     rotated("2026-12-24 00:00:00 +0000 UTC"),
     'family[0].phones[0].overlapUntil was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-24T00:00:00Z"',
   ],
@@ -589,5 +602,7 @@ export const taken: Record<string, unknown>[] = [
   called("👨‍👩‍👧 おうち"),
   called("Jean-Luc O'Brien"),
   { imagesLock: "compose/images.lock.json" },
+  { tokensRenewedOn: "2028-02-29", strictServiceTokens: true },
+  { strictServiceTokens: "false" },
   { "pulumi:tags": "x", "cloudflare:baseUrl": "http://127.0.0.1:1" },
 ];

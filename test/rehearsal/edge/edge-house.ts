@@ -29,6 +29,9 @@ export const ken: PersonSetting = {
   phones: [{ name: "iphone" }],
 };
 
+/** A time that an overlap may end at, and one all through a test. */
+export const inAMonth = `${new Date(Date.now() + 30 * 24 * 3_600_000).toISOString().slice(0, 19)}Z`;
+
 type Headers = Record<string, Record<string, Record<string, string | null>>>;
 
 /** A stack of the program that is cut to the edge, and the pretend Cloudflare that it is for. */
