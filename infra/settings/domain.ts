@@ -1,5 +1,6 @@
+import { createRequire } from "node:module";
 import { domainToASCII } from "node:url";
-import { parse } from "tldts";
+import type * as suffixes from "tldts";
 import { quoted } from "./text.ts";
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
@@ -39,6 +40,8 @@ export function hostnameProblem(value: string): string | undefined {
 
 /** Some suffixes, such as eu.org, are private, and give out domains all the same. */
 function parsed(domain: string) {
+  // The list is large, and of no use to a command that only wants to reach the Pi.
+  const { parse } = createRequire(import.meta.url)("tldts") as typeof suffixes;
   return parse(domain, { allowPrivateDomains: true, extractHostname: false });
 }
 
