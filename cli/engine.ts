@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
-import { Writable } from "node:stream";
+import { constants } from "node:os";
 import { execa } from "execa";
 import { UserError } from "../infra/settings/user-error.ts";
+import { hiddenLine } from "./hidden-line.ts";
 
 export interface EngineArgs {
   /** The repository's folder. */
@@ -37,13 +37,20 @@ export function engineCommand(args: EngineArgs, operation: string[]): string[] {
 /** Runs an engine operation on the terminal. Returns its exit status. */
 export async function runEngine(args: EngineArgs, operation: string[]): Promise<number> {
   const [file, ...rest] = engineCommand(args, operation);
-  const { exitCode, code } = await execa(file!, rest, {
-    stdio: "inherit",
-    reject: false,
-    cwd: args.folder,
-  });
-  if (code === "ENOENT") throw withoutPulumi();
-  return exitCode ?? 1;
+  // Ctrl-C reaches the engine, too, which then ends in order: this process waits for it.
+  const wait = () => undefined;
+  process.on("SIGINT", wait);
+  try {
+    const { exitCode, code, signal } = await execa(file!, rest, {
+      stdio: "inherit",
+      reject: false,
+      cwd: args.folder,
+    });
+    if (code === "ENOENT") throw withoutPulumi();
+    return exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
+  } finally {
+    process.off("SIGINT", wait);
+  }
 }
 
 /** Runs an engine operation and returns what it prints. */
@@ -69,19 +76,12 @@ async function passphrase({ folder, stack, configFile }: EngineArgs): Promise<No
   const settings = await readFile(configFile ?? join(folder, `Pulumi.${stack}.yaml`), "utf8");
   // Without it the stack's secrets are kept by a service, which asks nothing.
   if (!/^encryptionsalt:/m.test(settings)) return {};
-  const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const terminal = createInterface({ input: process.stdin, output: hidden, terminal: true });
-  process.stderr.write(`Passphrase of the stack "${stack}": `);
-  try {
-    return { PULUMI_CONFIG_PASSPHRASE: await terminal.question("") };
-  } finally {
-    process.stderr.write("\n");
-    terminal.close();
-  }
+  return { PULUMI_CONFIG_PASSPHRASE: await hiddenLine(`Passphrase of the stack "${stack}": `) };
 }
 
 function withoutPulumi(): UserError {
   return new UserError(
-    'There is no "pulumi" command on this laptop. Bring it by "npx ouchi install-pulumi", and add the folder that it names to the PATH.',
+    'There is no "pulumi" command on this laptop. Bring it by "cli/ouchi install-pulumi", and add the folder that it names to the PATH.',
+    "settings",
   );
 }

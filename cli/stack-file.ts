@@ -1,37 +1,94 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { parse } from "yaml";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { Settings } from "../infra/settings/schema.ts";
-import { parseSettings } from "../infra/settings/settings.ts";
+import { namespace, parsePi, parseSettings } from "../infra/settings/settings.ts";
 import { UserError } from "../infra/settings/user-error.ts";
+import type { EngineArgs } from "./engine.ts";
+import { readYaml } from "./stack-yaml.ts";
 
-/** The stack file's configuration as it stands: text, lists and objects by their keys. */
+/** The stack file's configuration: text, lists and objects by their whole keys, as Pulumi reads them. */
 export function readStackConfig(
   folder: string,
   stack: string,
   configFile?: string,
 ): Record<string, unknown> {
   const file = configFile ?? join(folder, `Pulumi.${stack}.yaml`);
-  if (!existsSync(file)) {
+  const content = readYaml(read(file), basename(file)) ?? {};
+  const wrong = (what: string) =>
+    new UserError(
+      `${basename(file)}: ${what}: write "config:" on a line of its own, and each setting indented below it, such as "  ${namespace}:timeZone: Asia/Tokyo". Nothing was changed.`,
+      "settings",
+    );
+  if (!isMap(content)) throw wrong("it holds no settings that have a name");
+  const config = content.config ?? {};
+  if (!isMap(config)) throw wrong(`"config" holds ${kind(config)} in place of settings`);
+  const outside = Object.keys(content).find((key) => key.startsWith(`${namespace}:`));
+  if (outside) throw wrong(`the setting "${outside}" stands beside "config", not below it`);
+  const entries = Object.entries(config).map(([key, value]) => [wholeKey(key), value] as const);
+  const twice = entries.find(([key], index) => entries.findIndex(([each]) => each === key) < index);
+  if (twice) {
     throw new UserError(
-      `There is no stack file "${file}". Copy Pulumi.prod.yaml and fill it in, or name another stack by --stack.`,
+      `${basename(file)}: "${twice[0]}" is set twice, once without "${namespace}:": remove one of the two. Nothing was changed.`,
+      "settings",
     );
   }
-  const { config } = (parse(readFileSync(file, "utf8")) ?? {}) as {
-    config?: Record<string, unknown>;
-  };
-  return config ?? {};
+  return Object.fromEntries(entries);
 }
 
 /** Settings of a stack, read from its file in `folder` as the program will see them, but for secrets. */
 export function readSettings(folder: string, stack: string, configFile?: string): Settings {
-  const config = readStackConfig(folder, stack, configFile);
-  const asPulumiHandsItOver = Object.entries(config).flatMap(([key, value]) => {
-    if (typeof value === "object" && value !== null) {
-      // Encrypted: that it is there is all that can be seen here.
-      return [[key, "secure" in value ? "[secret]" : JSON.stringify(value)]];
+  return parseSettings(asPulumiHandsItOver(readStackConfig(folder, stack, configFile)), stack);
+}
+
+/** The way to the Pi alone: a slip in another setting keeps nobody from their backups. */
+export function readPi({ folder, stack, configFile }: EngineArgs): Settings["pi"] {
+  return parsePi(asPulumiHandsItOver(readStackConfig(folder, stack, configFile)), stack);
+}
+
+function asPulumiHandsItOver(config: Record<string, unknown>): Record<string, string> {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, handedOver(value)]));
+}
+
+function handedOver(value: unknown): string {
+  if (typeof value === "string") return value;
+  // Encrypted: that it is there is all that can be seen here.
+  if (isMap(value) && typeof value.secure === "string" && Object.keys(value).length === 1) {
+    return "[secret]";
+  }
+  return JSON.stringify(value);
+}
+
+/** A name alone is the project's, and "project:config:name" an earlier form. */
+function wholeKey(key: string): string {
+  const parts = key.split(":");
+  if (parts.length === 1) return `${namespace}:${key}`;
+  return parts.length === 3 && parts[1] === "config" ? `${parts[0]}:${parts[2]}` : key;
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") {
+      throw new UserError(
+        `There is no stack file "${file}". Copy Pulumi.prod.yaml and fill it in, or name another stack by --stack.`,
+        "settings",
+      );
     }
-    return [[key, String(value)]];
-  });
-  return parseSettings(Object.fromEntries(asPulumiHandsItOver), stack);
+    throw new UserError(
+      code === "EISDIR"
+        ? `The stack file "${file}" is a folder: name a file. Nothing was changed.`
+        : `The stack file "${file}" could not be read: ${message}. Nothing was changed.`,
+      "settings",
+    );
+  }
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function kind(value: unknown): string {
+  return Array.isArray(value) ? "a list" : "one value";
 }

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { type Settings, settingsSchema } from "./schema.ts";
 import { UserError } from "./user-error.ts";
 
@@ -11,11 +11,20 @@ export const namespace = "ouchi-photos";
  * @throws {UserError} that lists every problem with its path and what would be right.
  */
 export function parseSettings(config: Record<string, string>, stack: string): Settings {
+  return judged(settingsSchema, config, stack);
+}
+
+/** `pi` alone: who wants to reach the Pi is not stopped by another setting. */
+export function parsePi(config: Record<string, string>, stack: string): Settings["pi"] {
+  return judged(z.object({ pi: settingsSchema.shape.pi }), config, stack).pi;
+}
+
+function judged<T>(schema: z.ZodType<T>, config: Record<string, string>, stack: string): T {
   const raw: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(config)) {
     if (key.startsWith(`${namespace}:`)) raw[key.slice(namespace.length + 1)] = decode(value);
   }
-  const result = settingsSchema.safeParse(raw, { reportInput: true });
+  const result = schema.safeParse(raw, { reportInput: true });
   if (result.success) return result.data;
   const problems = result.error.issues.flatMap(sentences);
   throw new UserError(
@@ -23,6 +32,7 @@ export function parseSettings(config: Record<string, string>, stack: string): Se
       `Pulumi.${stack}.yaml has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}; nothing was changed:`,
       ...problems.map((problem) => `  - ${problem}`),
     ].join("\n"),
+    "settings",
   );
 }
 
