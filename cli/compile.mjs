@@ -64,11 +64,14 @@ function own(step, repository, folder, note) {
     const package_ = scope.startsWith("@") ? `${scope}/${rest}` : scope;
     return compiledIn.has(package_) ? undefined : { path, external: true };
   });
-  step.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+  step.onLoad({ filter: /./, namespace: "file" }, async ({ path }) => {
     const name = relative(repository, path).split(sep).join("/");
     if (name.startsWith("node_modules/")) return undefined;
     note(name);
+    if (!name.endsWith(".ts")) return undefined;
     const text = await readFile(path, "utf8");
+    if (/import\.meta\.(?!url\b)/.test(text))
+      throw new Error(`"${name}" uses more than import.meta.url`);
     // A source looks for its files beside itself, and the clone may be moved as a whole.
     const place = relative(folder, path).split(sep).join("/");
     return {

@@ -25,7 +25,7 @@ export function engineCommand(args: EngineArgs, operation: string[]): string[] {
     : [
         process.execPath,
         "--import",
-        "tsx",
+        "ouchi-photos/typescript",
         join(folder, "rehearsal/engine/main.ts"),
         ...operation,
         "--cwd",

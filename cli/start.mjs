@@ -44,15 +44,15 @@ async function compiled() {
     const { compile } = await import("./compile.mjs");
     return await compile(repository, cache);
   } catch {
-    // A clone that cannot be written to, or a source that does not compile: tsx runs the first and explains the second.
+    // A clone that cannot be written to, or a source that does not compile: Node runs the first and explains the second.
     return undefined;
   }
 }
 
 async function asWritten() {
   try {
-    const { register } = await import("tsx/esm/api");
-    register();
+    await import("../infra/typescript.mjs");
+    await import("commander");
   } catch (error) {
     if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
     console.error(`The packages of ouchi-photos are not there: run "npm ci" in ${repository}.`);
