@@ -78,7 +78,7 @@ export function evaluate(
   if (!facts.hasSudo) {
     fail(
       "pi.user",
-      `The Pi asks for a password at "sudo": prepare the SD card by "ouchi sdcard", or allow it on the Pi by: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/010-ouchi-photos`,
+      `The Pi asks for a password at "sudo": prepare the SD card by "cli/ouchi sdcard", or allow it on the Pi by: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/010-ouchi-photos`,
     );
   }
   if (!facts.hasMemoryCgroup && facts.kernelLine) {
