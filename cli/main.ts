@@ -44,7 +44,12 @@ const program = withOwnErrors(new Command("cli/ouchi"))
 /** The options of every command; they may stand before it and after it. */
 function engineArgs(): EngineArgs {
   const { stack, engine, configFile } = program.opts<Omit<EngineArgs, "folder">>();
-  return { folder: repository, stack, engine, configFile: configFile && resolve(configFile) };
+  return {
+    folder: resolve(repository),
+    stack,
+    engine,
+    configFile: configFile && resolve(configFile),
+  };
 }
 
 for (const operation of ["up", "preview"] as const) {

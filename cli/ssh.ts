@@ -66,15 +66,44 @@ export async function readOnPi(pi: Pi, words: string[]): Promise<string> {
   const answer = answerOf(stdout);
   if (answer === undefined) {
     throw new UserError(
-      `The Pi at ${pi.host} let ${pi.user} in, but its login shell did not run what was asked for: the login shell of ${pi.user} on the Pi (/etc/passwd), or a script that it runs first, ends too early. Nothing was changed.`,
+      `The Pi at ${pi.host} let ${pi.user} in, but did not come to what was asked for: the login shell of ${pi.user} there (/etc/passwd), or a script that it runs first, ends too early. Nothing was changed.`,
     );
   }
   if (exitCode !== 0) {
     throw new UserError(
       `The Pi at ${pi.host} did not answer, and ended with status ${exitCode}; why, it said above. Where nothing was set up on it yet, type: cli/ouchi up`,
+      "unwell",
     );
   }
-  return answer;
+  return answer.trim();
+}
+
+/** What a command on the Pi prints as JSON, with the object that it is; `what` is for the sentence. */
+export async function readObjectOnPi<T extends object>(
+  pi: Pi,
+  words: string[],
+  what: { name: string; fields: (keyof T & string)[] },
+): Promise<{ text: string; value: T }> {
+  const text = await readOnPi(pi, words);
+  const value = parsed(text);
+  if (!isObject(value) || !what.fields.every((field) => field in value)) {
+    throw new UserError(
+      `The Pi at ${pi.host} answered, but not with its ${what.name}. Type first: cli/ouchi up`,
+    );
+  }
+  return { text, value: value as T };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 async function onPi(

@@ -38,13 +38,8 @@ export function readYaml(content: Buffer, name: string): unknown {
     return value;
   } catch (error) {
     if (error instanceof UserError) throw error;
-    // The parser's own limits: names that stand for more and more of each other, and endless brackets.
-    throw slip(
-      at,
-      error instanceof RangeError
-        ? "it is nested too deeply"
-        : lowerFirst((error as Error).message),
-    );
+    // The parser's own limits, such as on names that stand for more and more of each other.
+    throw slip(at, lowerFirst((error as Error).message));
   }
 }
 
@@ -56,6 +51,7 @@ const sentences: Partial<Record<string, string>> = {
   MULTILINE_IMPLICIT_KEY: 'this line, or the one before it, has no ":" and space after its name',
   BLOCK_AS_IMPLICIT_KEY:
     'two names with ":" stand on this line: indent the second on a line of its own, or quote the value',
+  RESOURCE_EXHAUSTION: "it is nested too deeply",
   BAD_INDENT: "this line is indented by more or fewer spaces than its neighbours",
 };
 
@@ -67,8 +63,8 @@ const fullWidth = new Map([
   ...["：:", "，,", "、,", "｛{", "｝}", "［[", "］]", "＃#", '“"', '”"', "’'", "‘'"].map(
     (pair) => [pair[0]!, `"${pair[0]}", in place of "${pair[1]}"`] as const,
   ),
-  ["　", "a full-width space"],
-  [" ", "a space that does not break"],
+  ["\u3000", "a full-width space"],
+  ["\u00a0", "a space that does not break"],
 ]);
 
 function lookalikes(text: string, line: number): string | undefined {

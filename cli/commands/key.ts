@@ -1,5 +1,5 @@
 import type { EngineArgs } from "../engine.ts";
-import { piProgram, readOnPi } from "../ssh.ts";
+import { piProgram, readObjectOnPi } from "../ssh.ts";
 import { readPi } from "../stack-file.ts";
 
 /** What `backup key` on the Pi prints. */
@@ -15,8 +15,11 @@ export interface RecoveryKey {
 
 /** `ouchi key`: the recovery sheet, for paper and a place outside the house. */
 export async function key(args: EngineArgs, { json }: { json?: boolean }): Promise<void> {
-  const text = await readOnPi(readPi(args), piProgram("backup", "key"));
-  const found = JSON.parse(text) as RecoveryKey;
+  const { value: found } = await readObjectOnPi<RecoveryKey>(
+    readPi(args),
+    piProgram("backup", "key"),
+    { name: "key", fields: ["passphrase", "key", "repository", "disk"] },
+  );
   console.log(json ? JSON.stringify(found, null, 2) : recoverySheet(found, new Date()));
 }
 

@@ -1,7 +1,6 @@
-import { UserError } from "../../infra/settings/user-error.ts";
 import type { EngineArgs } from "../engine.ts";
 import { exitStatus } from "../exit-status.ts";
-import { piProgram, readOnPi } from "../ssh.ts";
+import { piProgram, readObjectOnPi } from "../ssh.ts";
 import { readPi } from "../stack-file.ts";
 
 interface Counted {
@@ -44,16 +43,11 @@ export interface Status {
 /** `ouchi status`: how the Pi and its backups are, in a few lines, or as the Pi has it. */
 export async function status(args: EngineArgs, { json }: { json?: boolean }): Promise<void> {
   const pi = readPi(args);
-  const text = await readOnPi(pi, piProgram("backup", "status"));
-  let found: Status;
-  try {
-    found = JSON.parse(text) as Status;
-  } catch {
-    throw new UserError(
-      `The Pi at ${pi.host} answered, but not with its status. Type first: cli/ouchi up`,
-    );
-  }
-  console.log(json ? text.trimEnd() : statusLines(found).join("\n"));
+  const { text, value: found } = await readObjectOnPi<Status>(pi, piProgram("backup", "status"), {
+    name: "status",
+    fields: ["health", "backups", "disks"],
+  });
+  console.log(json ? text : statusLines(found).join("\n"));
   if (!found.health || found.health.problems.length > 0) process.exitCode = exitStatus.unwell;
 }
 
