@@ -147,7 +147,7 @@ export function notLetIn(pi: Pi, log: string): UserError {
   const pi_ = `The Pi at ${host} port ${port}`;
   if (/^Authenticated to /m.test(log)) {
     return new UserError(
-      `The line to the Pi at ${host} was lost on the way (${lastWords(log)}). What it was asked for may go on there: cli/ouchi status tells.`,
+      `The line to the Pi at ${host} was lost on the way. What it was asked for may go on there: cli/ouchi status tells.`,
       "unreachable",
     );
   }

@@ -51,7 +51,7 @@ describe("The way to the Pi:", { timeout: 60_000 }, () => {
     // What is wrong beside "pi" is none of these commands' business.
     const config = { "ouchi-photos:pi": pi, "ouchi-photos:family": [{ name: "ken", email: "?" }] };
     writeFileSync(stackFile, stringify({ config }));
-    return execa(ouchi, [...words, "--config-file", stackFile], { reject: false, env, input: "" });
+    return execa(ouchi, ["--config-file", stackFile, ...words], { reject: false, env, input: "" });
   }
 
   test("status takes one connection, and tells well from unwell by its status", async () => {
@@ -128,7 +128,7 @@ describe("The way to the Pi:", { timeout: 60_000 }, () => {
   test("a line that is lost on the way is told from a Pi that is off", async () => {
     onThePi("kill -9 $(ps -o ppid= -p $PPID); sleep 1");
     const { stderr, exitCode } = await type(["restore", "--list"]);
-    expect(stderr).toMatch(/^The line to the Pi at 127\.0\.0\.1 was lost on the way/);
+    expect(stderr).toMatch(/^The line to the Pi at 127\.0\.0\.1 was lost on the way\./m);
     expect(exitCode).toBe(69);
   });
 
