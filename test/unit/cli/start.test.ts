@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { execa } from "execa";
 import { afterEach, describe, expect, test } from "vitest";
-import { ScratchClone } from "./scratch-clone.ts";
+import { ScratchClone } from "../../scratch-clone.ts";
 
 const cache = "node_modules/.cache/ouchi";
 

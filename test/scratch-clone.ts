@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 
-const repository = join(import.meta.dirname, "../../..");
+const repository = join(import.meta.dirname, "..");
 
 /** A clone of this repository after `npm ci`, with the packages of this one; `name` is its folder's. */
 export class ScratchClone {
