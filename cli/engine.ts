@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { constants } from "node:os";
 import { execa } from "execa";
 import { UserError } from "../infra/settings/user-error.ts";
+import { inForeground } from "./foreground.ts";
 import { hiddenLine } from "./hidden-line.ts";
 
 export interface EngineArgs {
@@ -37,20 +38,11 @@ export function engineCommand(args: EngineArgs, operation: string[]): string[] {
 /** Runs an engine operation on the terminal. Returns its exit status. */
 export async function runEngine(args: EngineArgs, operation: string[]): Promise<number> {
   const [file, ...rest] = engineCommand(args, operation);
-  // Ctrl-C reaches the engine, too, which then ends in order: this process waits for it.
-  const wait = () => undefined;
-  process.on("SIGINT", wait);
-  try {
-    const { exitCode, code, signal } = await execa(file!, rest, {
-      stdio: "inherit",
-      reject: false,
-      cwd: args.folder,
-    });
-    if (code === "ENOENT") throw withoutPulumi();
-    return exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
-  } finally {
-    process.off("SIGINT", wait);
-  }
+  const { ended } = await inForeground(() =>
+    execa(file!, rest, { stdio: "inherit", reject: false, cwd: args.folder }),
+  );
+  if (ended.code === "ENOENT") throw withoutPulumi();
+  return ended.exitCode ?? 128 + (ended.signal ? constants.signals[ended.signal] : 0);
 }
 
 /** Runs an engine operation and returns what it prints. */
@@ -73,7 +65,8 @@ export async function readEngine(args: EngineArgs, operation: string[]): Promise
 async function passphrase({ folder, stack, configFile }: EngineArgs): Promise<NodeJS.ProcessEnv> {
   const { PULUMI_CONFIG_PASSPHRASE: given, PULUMI_CONFIG_PASSPHRASE_FILE: file } = process.env;
   if (given !== undefined || file !== undefined || !process.stdin.isTTY) return {};
-  const settings = await readFile(configFile ?? join(folder, `Pulumi.${stack}.yaml`), "utf8");
+  const stackFile = configFile ?? join(folder, `Pulumi.${stack}.yaml`);
+  const settings = await readFile(stackFile, "utf8").catch(() => "");
   // Without it the stack's secrets are kept by a service, which asks nothing.
   if (!/^encryptionsalt:/m.test(settings)) return {};
   return { PULUMI_CONFIG_PASSPHRASE: await hiddenLine(`Passphrase of the stack "${stack}": `) };

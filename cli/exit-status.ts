@@ -11,7 +11,7 @@ export const exitStatus = {
   refused: 77,
   settings: 78,
   interrupted: 130,
-} as const satisfies Record<ErrorKind | "well" | "fault" | "interrupted", number>;
+} as const satisfies Record<ErrorKind | "well" | "fault", number>;
 
 const meanings: Record<keyof typeof exitStatus, string> = {
   well: "done, and all is well",

@@ -7,6 +7,7 @@ import { answeringLine, answerOf, shellLine } from "../infra/pi/shell-words.ts";
 import type { Settings } from "../infra/settings/schema.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 import { exitStatus } from "./exit-status.ts";
+import { inForeground } from "./foreground.ts";
 
 type Pi = Settings["pi"];
 
@@ -119,20 +120,27 @@ async function onPi(
     writeFileSync(files.knownHosts, `the-pi ${pi.hostKey}\n`);
     writeFileSync(files.log, "");
     const [file, ...rest] = sshCommand(pi, files, line);
-    const ran = await execa(file!, rest, {
-      stdin: "inherit",
-      stdout,
-      stderr: "inherit",
-      stripFinalNewline: false,
-      reject: false,
-    });
+    const { ended: ran, interrupted } = await inForeground(() =>
+      execa(file!, rest, {
+        stdin: "inherit",
+        stdout,
+        stderr: "inherit",
+        stripFinalNewline: false,
+        reject: false,
+      }),
+    );
     if (ran.code === "ENOENT") {
       throw new UserError(
         'There is no "ssh" command on this laptop: install OpenSSH\'s client.',
         "settings",
       );
     }
-    if (ran.signal) return { exitCode: exitStatus.interrupted, stdout: "" };
+    if (interrupted || ran.signal) {
+      throw new UserError(
+        "Interrupted. What the Pi was doing may go on there: cli/ouchi status tells.",
+        "interrupted",
+      );
+    }
     // 255 is ssh's own failure.
     if (ran.exitCode === 255) throw notLetIn(pi, readFileSync(files.log, "utf8"));
     return { exitCode: ran.exitCode ?? exitStatus.unwell, stdout: String(ran.stdout ?? "") };

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -130,6 +130,26 @@ describe("The way to the Pi:", { timeout: 60_000 }, () => {
     const { stderr, exitCode } = await type(["restore", "--list"]);
     expect(stderr).toMatch(/^The line to the Pi at 127\.0\.0\.1 was lost on the way\./m);
     expect(exitCode).toBe(69);
+  });
+
+  test("Ctrl-C ends it with a sentence and its own status, and leaves no file behind", async () => {
+    onThePi("echo here; sleep 20");
+    writeFileSync(stackFile, stringify({ config: { "ouchi-photos:pi": pi } }));
+    const scratch = mkdtempSync(join(folder, "tmp-"));
+    const child = spawn(ouchi, ["restore", "--list", "--config-file", stackFile], {
+      env: { ...process.env, TMPDIR: scratch },
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    child.stderr.on("data", (text: Buffer) => {
+      said += text;
+    });
+    child.stdout.once("data", () => process.kill(-child.pid!, "SIGINT"));
+    const status = await new Promise((resolve) => child.once("close", resolve));
+    expect(said).toMatch(/^Interrupted\. What the Pi was doing may go on there/m);
+    expect(status).toBe(130);
+    expect(readdirSync(scratch).filter((name) => name.startsWith("ouchi-"))).toEqual([]);
   });
 
   describe("what the Pi refuses is never taken for a Pi that is away:", () => {
