@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { isAbsolute, join, relative, sep } from "node:path";
 
 /** Packages that are compiled in. The others are large, and loaded by the few commands that need them. */
-const compiledIn = new Set(["commander", "execa", "yaml", "zod"]);
+const compiledIn = new Set(["commander", "execa", "tldts", "yaml", "zod"]);
 
 /** What a package's own files are known by: npm writes it whenever it changes one. */
 const packages = "node_modules/.package-lock.json";

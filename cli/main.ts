@@ -4,9 +4,11 @@ import { Command, type CommanderError, Option } from "commander";
 import { repository } from "../infra/settings/repository.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 import type { BackupVerb } from "./commands/backup.ts";
+import type { ImagesOptions } from "./commands/images.ts";
 import type { SdCardOptions } from "./commands/sdcard.ts";
 import type { EngineArgs } from "./engine.ts";
 import { exitStatus, exitStatusHelp } from "./exit-status.ts";
+import { usualStack } from "./stack-name.ts";
 
 // What a command needs is loaded by its action: who asks for help, or for the Pi's status, does not wait for Pulumi.
 
@@ -31,7 +33,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 const program = withOwnErrors(new Command("cli/ouchi"))
   .description("The family's photos at home: deploy, look after and restore them.")
-  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", "prod")
+  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", usualStack(repository))
   .option("--config-file <file>", "another place for the stack's settings")
   .addOption(
     new Option("--engine <engine>", "who runs the program")
@@ -130,6 +132,18 @@ handingOn(command(program, "restore"), "those of the Pi's restore, such as --lis
   .action(async (options: string[]) => {
     const { restore } = await import("./commands/restore.ts");
     await restore(engineArgs(), withoutDashes(options));
+  });
+
+command(program, "images")
+  .description("which of the pinned container images are newer at their registries")
+  .option(
+    "--write [version]",
+    "write a lock file with them; Immich stays as it is, or goes to this version",
+  )
+  .option("--json", "for a program")
+  .action(async (options: ImagesOptions) => {
+    const { images } = await import("./commands/images.ts");
+    await images(engineArgs(), options);
   });
 
 command(program, "sdcard")

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Settings } from "../infra/settings/schema.ts";
 import { namespace, parsePi, parseSettings } from "../infra/settings/settings.ts";
+import { stackFileConfig, wholeKey } from "../infra/settings/stack-file.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 import type { EngineArgs } from "./engine.ts";
 import { readYaml } from "./stack-yaml.ts";
@@ -37,32 +38,13 @@ export function readStackConfig(
 
 /** Settings of a stack, read from its file in `folder` as the program will see them, but for secrets. */
 export function readSettings(folder: string, stack: string, configFile?: string): Settings {
-  return parseSettings(asPulumiHandsItOver(readStackConfig(folder, stack, configFile)), stack);
+  const { values, isSecret } = stackFileConfig(readStackConfig(folder, stack, configFile));
+  return parseSettings(values, stack, isSecret);
 }
 
 /** The way to the Pi alone: a slip in another setting keeps nobody from their backups. */
 export function readPi({ folder, stack, configFile }: EngineArgs): Settings["pi"] {
-  return parsePi(asPulumiHandsItOver(readStackConfig(folder, stack, configFile)), stack);
-}
-
-function asPulumiHandsItOver(config: Record<string, unknown>): Record<string, string> {
-  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, handedOver(value)]));
-}
-
-function handedOver(value: unknown): string {
-  if (typeof value === "string") return value;
-  // Encrypted: that it is there is all that can be seen here.
-  if (isMap(value) && typeof value.secure === "string" && Object.keys(value).length === 1) {
-    return "[secret]";
-  }
-  return JSON.stringify(value);
-}
-
-/** A name alone is the project's, and "project:config:name" an earlier form. */
-function wholeKey(key: string): string {
-  const parts = key.split(":");
-  if (parts.length === 1) return `${namespace}:${key}`;
-  return parts.length === 3 && parts[1] === "config" ? `${parts[0]}:${parts[2]}` : key;
+  return parsePi(stackFileConfig(readStackConfig(folder, stack, configFile)).values, stack);
 }
 
 function read(file: string): Buffer {

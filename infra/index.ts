@@ -2,9 +2,12 @@ import * as pulumi from "@pulumi/pulumi";
 import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { readAccount } from "./cloudflare/account.ts";
+import { admit } from "./cloudflare/admission.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
+import { goingTokens } from "./cloudflare/going-tokens.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
+import { isConfigSecret } from "./config-secrets.ts";
 import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
 import { plainBundles, wantedImmich } from "./pi/bundles.ts";
@@ -18,7 +21,7 @@ import { UserError } from "./settings/user-error.ts";
 
 /** The house on one page. Its outputs are the stack's. */
 async function house() {
-  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack());
+  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack(), isConfigSecret);
   const { domain, accountId, family } = settings;
   const host = `${settings.hostname}.${domain}`;
   const url = `https://${host}`;
@@ -28,12 +31,16 @@ async function house() {
   const onThePi = { connection, contents: contents(settings, bundles) };
 
   // Nothing is registered before both ends were found fit.
+  const api = cloudflareApi();
   const account = await readAccount({
-    ...cloudflareApi(),
+    ...api,
     ...{ accountId, domain, host },
     adoptedRecord: settings.adopt.record,
   });
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
+    pulumi.log.warn(warning);
+  }
+  for (const warning of goingTokens(account.serviceTokens, host, family)) {
     pulumi.log.warn(warning);
   }
   const admin = `admin@${domain}`;
@@ -50,9 +57,16 @@ async function house() {
   });
   await settled(preflight.urn);
 
+  const cloudflare = {
+    ...{ accountId, baseUrl: api.baseUrl },
+    // A token of the environment stays there: it comes into no state.
+    apiToken: pulumi.runtime.getConfig("cloudflare:apiToken"),
+  };
+  const admission = await admit("admission", { account, host, settings, cloudflare });
+
   const secrets = new ProtectedSecrets("secrets", { borgPassphrase: settings.borgPassphrase });
 
-  const edge = new Edge("edge", { account, host, settings });
+  const edge = new Edge("edge", { account, host, settings, cloudflare, admission });
   const server = new HomeServer("pi", {
     connection,
     bundles,
