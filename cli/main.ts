@@ -25,12 +25,6 @@ const otherWords = new Map([
 
 class UsageError extends Error {}
 
-// A reader that has read enough, such as "head", is no fault.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit();
-});
-
 const program = withOwnErrors(new Command("cli/ouchi"))
   .description("The family's photos at home: deploy, look after and restore them.")
   .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", usualStack(repository))
