@@ -146,12 +146,11 @@ test("A reader that has gone, or read enough, is no fault", async () => {
     { while ! [ -e "$1" ]; do sleep 0.05; done; "$0" secrets ken; } | { exec <&-; : >"$1"; sleep 1; }
     echo $?
     "$0" --help | head -n 1`;
-  const { stdout, stderr, exitCode } = await execa("bash", [
-    "-c",
-    line,
-    ouchi,
-    join(folder, "gone"),
-  ]);
+  const { stdout, stderr, exitCode } = await execa(
+    "bash",
+    ["-c", line, ouchi, join(folder, "gone")],
+    { env },
+  );
   expect([stdout, stderr, exitCode]).toEqual(["0\nUsage: cli/ouchi [options] [command]", "", 0]);
 });
 
