@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { constants } from "node:os";
+import { pathToFileURL } from "node:url";
 import { execa } from "execa";
+import { repository } from "../infra/settings/repository.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 import { inForeground } from "./foreground.ts";
 import { hiddenLine } from "./hidden-line.ts";
@@ -26,7 +28,7 @@ export function engineCommand(args: EngineArgs, operation: string[]): string[] {
     : [
         process.execPath,
         "--import",
-        "ouchi-photos/typescript",
+        pathToFileURL(join(repository, "infra/typescript.mjs")).href,
         join(folder, "rehearsal/engine/main.ts"),
         ...operation,
         "--cwd",
