@@ -1,9 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
-import { Writable } from "node:stream";
+import { constants } from "node:os";
+import { pathToFileURL } from "node:url";
 import { execa } from "execa";
+import { repository } from "../infra/settings/repository.ts";
 import { UserError } from "../infra/settings/user-error.ts";
+import { inForeground } from "./foreground.ts";
+import { hiddenLine } from "./hidden-line.ts";
 
 export interface EngineArgs {
   /** The repository's folder. */
@@ -25,7 +28,7 @@ export function engineCommand(args: EngineArgs, operation: string[]): string[] {
     : [
         process.execPath,
         "--import",
-        "tsx",
+        pathToFileURL(join(repository, "infra/typescript.mjs")).href,
         join(folder, "rehearsal/engine/main.ts"),
         ...operation,
         "--cwd",
@@ -37,13 +40,11 @@ export function engineCommand(args: EngineArgs, operation: string[]): string[] {
 /** Runs an engine operation on the terminal. Returns its exit status. */
 export async function runEngine(args: EngineArgs, operation: string[]): Promise<number> {
   const [file, ...rest] = engineCommand(args, operation);
-  const { exitCode, code } = await execa(file!, rest, {
-    stdio: "inherit",
-    reject: false,
-    cwd: args.folder,
-  });
-  if (code === "ENOENT") throw withoutPulumi();
-  return exitCode ?? 1;
+  const { ended } = await inForeground(() =>
+    execa(file!, rest, { stdio: "inherit", reject: false, cwd: args.folder }),
+  );
+  if (ended.code === "ENOENT") throw withoutPulumi();
+  return ended.exitCode ?? 128 + (ended.signal ? constants.signals[ended.signal] : 0);
 }
 
 /** Runs an engine operation and returns what it prints. */
@@ -66,22 +67,16 @@ export async function readEngine(args: EngineArgs, operation: string[]): Promise
 async function passphrase({ folder, stack, configFile }: EngineArgs): Promise<NodeJS.ProcessEnv> {
   const { PULUMI_CONFIG_PASSPHRASE: given, PULUMI_CONFIG_PASSPHRASE_FILE: file } = process.env;
   if (given !== undefined || file !== undefined || !process.stdin.isTTY) return {};
-  const settings = await readFile(configFile ?? join(folder, `Pulumi.${stack}.yaml`), "utf8");
+  const stackFile = configFile ?? join(folder, `Pulumi.${stack}.yaml`);
+  const settings = await readFile(stackFile, "utf8").catch(() => "");
   // Without it the stack's secrets are kept by a service, which asks nothing.
   if (!/^encryptionsalt:/m.test(settings)) return {};
-  const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const terminal = createInterface({ input: process.stdin, output: hidden, terminal: true });
-  process.stderr.write(`Passphrase of the stack "${stack}": `);
-  try {
-    return { PULUMI_CONFIG_PASSPHRASE: await terminal.question("") };
-  } finally {
-    process.stderr.write("\n");
-    terminal.close();
-  }
+  return { PULUMI_CONFIG_PASSPHRASE: await hiddenLine(`Passphrase of the stack "${stack}": `) };
 }
 
 function withoutPulumi(): UserError {
   return new UserError(
-    'There is no "pulumi" command on this laptop. Bring it by "npx ouchi install-pulumi", and add the folder that it names to the PATH.',
+    'There is no "pulumi" command on this laptop. Bring it by "cli/ouchi install-pulumi", and add the folder that it names to the PATH.',
+    "settings",
   );
 }

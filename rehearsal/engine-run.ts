@@ -127,7 +127,8 @@ export class EngineRun {
         ? ["pulumi", "--cwd", this.#repository, "--non-interactive", ...operation, ...stack]
         : [
             process.execPath,
-            ...["--import", "tsx", join(this.#repository, "rehearsal/engine/main.ts")],
+            ...["--import", "ouchi-photos/typescript"],
+            join(this.#repository, "rehearsal/engine/main.ts"),
             ...operation,
             ...["--cwd", this.#repository],
             ...stack,

@@ -43,7 +43,7 @@ export async function adopt(args: EngineArgs): Promise<void> {
     return;
   }
   console.error(
-    `Put these lines into Pulumi.${args.stack}.yaml, below "config:", look at them, and type "ouchi adopt" once more.`,
+    `Put these lines into Pulumi.${args.stack}.yaml, below "config:", look at them, and type once more: cli/ouchi adopt`,
   );
   const lines = stringify({ "ouchi-photos:adopt": found.adopt }, { lineWidth: 0 });
   console.log(lines.trimEnd().replaceAll(/^/gm, "  "));
@@ -65,7 +65,7 @@ async function importInto(
   }
   if (process.exitCode !== 0) return;
   console.error(
-    'Taken over. Look at "ouchi preview": it updates, and neither replaces nor deletes. Then type "ouchi up".',
+    'Taken over. Look at "cli/ouchi preview": it updates, and neither replaces nor deletes. Then type: cli/ouchi up',
   );
 }
 

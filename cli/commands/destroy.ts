@@ -12,7 +12,7 @@ export async function destroy(
 ): Promise<void> {
   if (!excludeProtected) {
     throw new UserError(
-      "A plain destroy is refused: the keys of the backups, the database and Immich's administrator are protected, because without them the photos' backups cannot be opened. To take the photos off the internet and keep those keys, the photos, the disks and the backups, type: ouchi destroy --exclude-protected. Nothing was changed.",
+      "A plain destroy is refused: the keys of the backups, the database and Immich's administrator are protected, because without them the photos' backups cannot be opened. To take the photos off the internet and keep those keys, the photos, the disks and the backups, type: cli/ouchi destroy --exclude-protected (nothing was changed)",
     );
   }
   process.exitCode = await runEngine(args, ["destroy", "--exclude-protected", ...options]);

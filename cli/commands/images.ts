@@ -99,6 +99,7 @@ function wantedVersion(given: string, lock: Map<string, LockedImage>): string {
   if (!version || semver.prerelease(version)) {
     throw new UserError(
       `"${given}" is no version of Immich: give one such as "v3.2.5". Nothing was changed.`,
+      "usage",
     );
   }
   for (const name of immich) {

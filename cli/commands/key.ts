@@ -1,6 +1,6 @@
 import type { EngineArgs } from "../engine.ts";
-import { piProgram, readOnPi } from "../ssh.ts";
-import { readSettings } from "../stack-file.ts";
+import { piProgram, readObjectOnPi } from "../ssh.ts";
+import { readPi } from "../stack-file.ts";
 
 /** What `backup key` on the Pi prints. */
 export interface RecoveryKey {
@@ -14,10 +14,13 @@ export interface RecoveryKey {
 }
 
 /** `ouchi key`: the recovery sheet, for paper and a place outside the house. */
-export async function key(args: EngineArgs): Promise<void> {
-  const { pi } = readSettings(args.folder, args.stack, args.configFile);
-  const found = await readOnPi(pi, piProgram("backup", "key"));
-  console.log(recoverySheet(JSON.parse(found) as RecoveryKey, new Date()));
+export async function key(args: EngineArgs, { json }: { json?: boolean }): Promise<void> {
+  const { value: found } = await readObjectOnPi<RecoveryKey>(
+    readPi(args),
+    piProgram("backup", "key"),
+    { name: "key", fields: ["passphrase", "key", "repository", "disk"] },
+  );
+  console.log(json ? JSON.stringify(found, null, 2) : recoverySheet(found, new Date()));
 }
 
 /** Everything that somebody needs who has this sheet, the backup disk and a Linux computer, and nothing of the kit. */

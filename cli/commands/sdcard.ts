@@ -1,10 +1,9 @@
 import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { createInterface } from "node:readline/promises";
-import { Writable } from "node:stream";
 import { UserError } from "../../infra/settings/user-error.ts";
 import { firstBootFiles, withKernelWords } from "../../pi/first-boot/render.ts";
+import { hiddenLine } from "../hidden-line.ts";
 
 export interface SdCardOptions {
   publicKey: string;
@@ -78,7 +77,7 @@ function isMountPoint(folder: string): boolean {
 
 function refuseUnless(form: RegExp, option: string, value: string, wanted: string): void {
   if (form.test(value)) return;
-  throw new UserError(`${option} is "${value}": give ${wanted}. ${unchanged}`);
+  throw new UserError(`${option} is "${value}": give ${wanted}. ${unchanged}`, "usage");
 }
 
 function readPublicKey(file: string): string {
@@ -88,11 +87,13 @@ function readPublicKey(file: string): string {
   } catch (error) {
     throw new UserError(
       `The public key in --public-key, "${file}", could not be read: ${(error as Error).message}. Make one by: ssh-keygen -t ed25519. ${unchanged}`,
+      "usage",
     );
   }
   if (!/^(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}(?: .*)?$/.test(text)) {
     throw new UserError(
       `--public-key, "${file}", is not one line of an OpenSSH public key: name the file that ends in .pub. ${unchanged}`,
+      "usage",
     );
   }
   return text;
@@ -100,19 +101,7 @@ function readPublicKey(file: string): string {
 
 /** From the keyboard without showing it, or a line on standard input: never an argument, which others can see. */
 async function wifiPassword(name: string): Promise<string> {
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const line = createInterface({
-    input: process.stdin,
-    output: silent,
-    terminal: process.stdin.isTTY,
-  });
-  if (process.stdin.isTTY) process.stderr.write(`The password of the Wi-Fi "${name}": `);
-  const password = await Promise.race([
-    line.question(""),
-    new Promise<string>((resolve) => line.once("close", () => resolve(""))),
-  ]);
-  line.close();
-  if (process.stdin.isTTY) process.stderr.write("\n");
+  const password = await hiddenLine(`The password of the Wi-Fi "${name}": `);
   if (password.length < 8 || password.length > 63) {
     throw new UserError(
       `A Wi-Fi's password has 8 to 63 characters, not ${password.length}: type it when asked, or give it on standard input. ${unchanged}`,

@@ -10,7 +10,11 @@ interface PersonSecrets {
 }
 
 /** `ouchi secrets <person>`: what goes on this person's card, and nobody else's. */
-export async function secrets(args: EngineArgs, person: string): Promise<void> {
+export async function secrets(
+  args: EngineArgs,
+  person: string,
+  { json }: { json?: boolean },
+): Promise<void> {
   const outputs = JSON.parse(
     await readEngine(args, ["stack", "output", "--json", "--show-secrets"]),
   ) as { url?: string; people?: Record<string, PersonSecrets> };
@@ -19,9 +23,13 @@ export async function secrets(args: EngineArgs, person: string): Promise<void> {
     const known = Object.keys(outputs.people ?? {});
     throw new UserError(
       known.length
-        ? `The stack "${args.stack}" knows no "${person}": it knows ${known.join(", ")}. Add the person to the family list and run "ouchi up".`
-        : `The stack "${args.stack}" has no people yet: run "ouchi up" first.`,
+        ? `The stack "${args.stack}" knows no "${person}": it knows ${known.join(", ")}. Add the person to the family list, and type: cli/ouchi up`
+        : `The stack "${args.stack}" has no people yet. Type first: cli/ouchi up`,
     );
+  }
+  if (json) {
+    console.log(JSON.stringify({ url: outputs.url, name: person, ...found }, null, 2));
+    return;
   }
   const lines = [
     `Address          ${outputs.url}`,

@@ -1,7 +1,7 @@
-import { UserError } from "../../infra/settings/user-error.ts";
 import type { EngineArgs } from "../engine.ts";
-import { piProgram, readOnPi } from "../ssh.ts";
-import { readSettings } from "../stack-file.ts";
+import { exitStatus } from "../exit-status.ts";
+import { piProgram, readObjectOnPi } from "../ssh.ts";
+import { readPi } from "../stack-file.ts";
 
 interface Counted {
   archive: string;
@@ -40,20 +40,15 @@ export interface Status {
   disks: Record<string, Disk>;
 }
 
-/** `ouchi status`: how the Pi and its backups are, in a few lines. Exit status 1 when something is wrong. */
+/** `ouchi status`: how the Pi and its backups are, in a few lines, or as the Pi has it. */
 export async function status(args: EngineArgs, { json }: { json?: boolean }): Promise<void> {
-  const { pi } = readSettings(args.folder, args.stack, args.configFile);
-  const text = await readOnPi(pi, piProgram("backup", "status"));
-  let found: Status;
-  try {
-    found = JSON.parse(text) as Status;
-  } catch {
-    throw new UserError(
-      `The Pi at ${pi.host} did not answer with its status. Run "ouchi up" first.`,
-    );
-  }
-  console.log(json ? text.trimEnd() : statusLines(found).join("\n"));
-  if (!found.health || found.health.problems.length > 0) process.exitCode = 1;
+  const pi = readPi(args);
+  const { text, value: found } = await readObjectOnPi<Status>(pi, piProgram("backup", "status"), {
+    name: "status",
+    fields: ["health", "backups", "disks"],
+  });
+  console.log(json ? text : statusLines(found).join("\n"));
+  if (!found.health || found.health.problems.length > 0) process.exitCode = exitStatus.unwell;
 }
 
 /** The status for a person, times in the laptop's zone. */

@@ -14,6 +14,7 @@ export function readLockFile(file: string, shown: string): Map<string, LockedIma
   const cannot = (why: string) =>
     new UserError(
       `The lock file of the images, "${shown}", could not be read: ${why}. Mend it, or remove the setting imagesLock to use the kit's own. Nothing was changed.`,
+      "settings",
     );
   let read: unknown;
   try {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { UserError } from "../../infra/settings/user-error.ts";
+import { type ErrorKind, UserError } from "../../infra/settings/user-error.ts";
 import { registryAddress } from "./image-reference.ts";
 
 /** More pages than any of the kit's images has: a registry that never ends its list. */
@@ -152,14 +152,22 @@ export class Registry {
 
   #unreachable(error: Error): UserError {
     if (error.name === "TimeoutError") {
-      return this.#cannot(`did not answer within ${this.#patience / 1000} seconds`);
+      return this.#cannot(
+        `did not answer within ${this.#patience / 1000} seconds`,
+        "",
+        "unreachable",
+      );
     }
     const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
-    return this.#cannot(`could not be reached (${code ?? message})`, " Is this laptop online?");
+    return this.#cannot(
+      `could not be reached (${code ?? message})`,
+      " Is this laptop online?",
+      "unreachable",
+    );
   }
 
-  #cannot(why: string, cure = ""): UserError {
-    return new UserError(`The registry ${this.#name} ${why}.${cure}`);
+  #cannot(why: string, cure = "", kind: ErrorKind = "refused"): UserError {
+    return new UserError(`The registry ${this.#name} ${why}.${cure}`, kind);
   }
 }
 

@@ -63,10 +63,11 @@ export function evaluate(
   const fail = (property: string, reason: string) => failures.push({ property, reason });
   const notify = (notice: string) => notices.push(notice);
 
-  if (facts.architecture !== "arm64" && facts.architecture !== "amd64") {
+  // Only a Debian tells of it.
+  if (facts.architecture && facts.architecture !== "arm64" && facts.architecture !== "amd64") {
     fail(
       "pi.host",
-      `The Pi runs a 32-bit system ("${facts.architecture || "unknown"}"), and Immich needs a 64-bit one: write "Raspberry Pi OS Lite (64-bit)" to the SD card.`,
+      `The Pi runs a 32-bit system ("${facts.architecture}"), and Immich needs a 64-bit one: write "Raspberry Pi OS Lite (64-bit)" to the SD card.`,
     );
   }
   if (!["debian", "raspbian"].includes(facts.os.id) || !(facts.os.version >= oldestDebian)) {
@@ -78,7 +79,7 @@ export function evaluate(
   if (!facts.hasSudo) {
     fail(
       "pi.user",
-      `The Pi asks for a password at "sudo": prepare the SD card by "ouchi sdcard", or allow it on the Pi by: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/010-ouchi-photos`,
+      `The Pi asks for a password at "sudo": prepare the SD card by "cli/ouchi sdcard", or allow it on the Pi by: echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/010-ouchi-photos`,
     );
   }
   if (!facts.hasMemoryCgroup && facts.kernelLine) {

@@ -120,7 +120,7 @@ function refuseForeignRecord({ host, adoptedRecord }: AccountArgs, records: DnsR
   );
   if (!foreign) return;
   throw new UserError(
-    `The name ${host} leads elsewhere already: Cloudflare has the record ${foreign.type} ${foreign.content} for it, which the kit did not make. Take it over ("npx ouchi adopt"), delete it in Cloudflare's dashboard (DNS → Records), or choose another name by the setting hostname. Nothing was changed.`,
+    `The name ${host} leads elsewhere already: Cloudflare has the record ${foreign.type} ${foreign.content} for it, which the kit did not make. Take it over ("cli/ouchi adopt"), delete it in Cloudflare's dashboard (DNS → Records), or choose another name by the setting hostname. Nothing was changed.`,
   );
 }
 

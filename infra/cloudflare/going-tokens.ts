@@ -29,7 +29,7 @@ export function goingTokens(
     );
     const cure = renamed.map(
       ({ person, phone }) =>
-        `${person}'s ${phone} gets a token of its own, so set that phone up with the headers that "ouchi secrets ${person}" prints`,
+        `${person}'s ${phone} gets a token of its own, so set that phone up with the headers that "cli/ouchi secrets ${person}" prints`,
     );
     return [
       `The token of ${going.person}'s ${going.phone} goes, since the family list has no such phone any more: whoever has its headers is locked out.${cure.length > 0 ? ` Was it only renamed? Then ${cure.join("; or ")}, or give it back its old name.` : ""}`,

@@ -165,7 +165,7 @@ export class Inventory {
         continue;
       }
       throw new UserError(
-        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it. If the state was lost, bring its copy back (docs/state.md), or take over what is there: npx ouchi adopt. If another stack serves this host, choose another hostname.`,
+        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it. If the state was lost, bring its copy back (docs/state.md), or take over what is there: cli/ouchi adopt. If another stack serves this host, choose another hostname.`,
       );
     }
   }

@@ -158,7 +158,7 @@ export const settingsSchema = (now: Date) =>
         ),
       adopt: adopt
         .prefault({})
-        .describe('Things at Cloudflare that "ouchi adopt" takes over, by their ids there.'),
+        .describe('Things at Cloudflare that "cli/ouchi adopt" takes over, by their ids there.'),
       upgradeFrom: matching(/^\d+\.\d+\.\d+$/, "give the version that the Pi named, such as 2.7.5")
         .optional()
         .describe(

@@ -74,6 +74,7 @@ function judged<Parsed>(
       `Pulumi.${stack}.yaml has ${lines.length === 1 ? "a problem" : `${lines.length} problems`}; nothing was changed:`,
       ...lines.map((line) => `  - ${line}`),
     ].join("\n"),
+    "settings",
   );
 }
 

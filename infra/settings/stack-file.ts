@@ -23,7 +23,7 @@ export function stackFileConfig(config: Record<string, unknown>): StackFileConfi
 }
 
 /** Pulumi takes a name without a namespace for the project's, and knows an older form, `<namespace>:config:<name>`. */
-function wholeKey(key: string): string {
+export function wholeKey(key: string): string {
   return key.includes(":") ? key.replace(/^([^:]+):config:/, "$1:") : `${namespace}:${key}`;
 }
 

@@ -161,7 +161,7 @@ def told(record):
         f'The upgrade {shown} {what}: {record.get("problem", "nobody knows yet whether it lost any.")}\n'
         f'The photo server is stopped; the database runs as {record["toVersion"]} left it; the dump of before, with {record["rows"]}, is kept, and no '
         "archive is pruned. The way back:\n"
-        f'  1. npx ouchi restore -- --database {record["dump"]}\n     (or on the Pi: sudo {host.LIBEXEC}/restore --database {record["dump"]})\n'
+        f'  1. cli/ouchi restore --database {record["dump"]}\n     (or on the Pi: sudo {host.LIBEXEC}/restore --database {record["dump"]})\n'
         f"  2. {lock_file(record)}\n"
         f'If it is as it should be, "sudo {host.LIBEXEC}/upgrade-check accept" on the Pi takes it as good instead.'
     )

@@ -18,6 +18,8 @@ export interface Project {
 
 const knownKeys = new Set([
   ...["name", "description", "author", "website", "license", "main", "runtime", "plugins"],
+  // Of Pulumi's own command line, which this is not.
+  "requiredPulumiVersion",
   ...["config", "stackConfigDir", "template"],
 ]);
 const knownRuntimeOptions = new Set(["typescript", "nodeargs", "packagemanager"]);

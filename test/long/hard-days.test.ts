@@ -959,7 +959,7 @@ for _ in range(5):
         expect(failed.exitCode).not.toBe(0);
         expect(failed.text).toContain(`The upgrade Immich 3.2.4 → ${version.slice(1)} failed: `);
         expect(failed.text).toMatch(problem);
-        const wayBack = /npx ouchi restore -- --database (\S+)/.exec(failed.text)!;
+        const wayBack = /cli\/ouchi restore --database (\S+)/.exec(failed.text)!;
         expect(await world.containers()).not.toContain("immich_server");
         expect(await world.containers()).toContain("immich_postgres");
         // Not by a boot either.

@@ -12,7 +12,7 @@ const kens = `ouchi-photos ken iphone (${host})`;
 
 test("A phone of a person who was renamed is named before its token is replaced, with what to do", () => {
   expect(goingTokens(tokens(kens), host, [person("kenji", "iphone")])).toEqual([
-    "The token of ken's iphone goes, since the family list has no such phone any more: whoever has its headers is locked out. Was it only renamed? Then kenji's iphone gets a token of its own, so set that phone up with the headers that \"ouchi secrets kenji\" prints, or give it back its old name.",
+    "The token of ken's iphone goes, since the family list has no such phone any more: whoever has its headers is locked out. Was it only renamed? Then kenji's iphone gets a token of its own, so set that phone up with the headers that \"cli/ouchi secrets kenji\" prints, or give it back its old name.",
   ]);
 });
 

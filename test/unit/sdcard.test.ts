@@ -72,11 +72,11 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
 
   test("writes nothing where no card's boot partition is mounted", async () => {
     const copy = await execa(ouchi, words(folder), { reject: false });
-    expect(copy.exitCode).toBe(1);
+    expect(copy.exitCode).toBe(77);
     expect(copy.stderr).toMatch(/nothing is mounted there.*Nothing was changed\.$/);
     rmSync(join(folder, "config.txt"));
     const refused = await type([]);
-    expect(refused.exitCode).toBe(1);
+    expect(refused.exitCode).toBe(77);
     expect(refused.stderr).toMatch(/it holds no config\.txt\..*Nothing was changed\.$/);
     expect(read("user-data")).toBe("");
     const elsewhere = await execa(ouchi, words(join(folder, "none")), { reject: false });
@@ -95,7 +95,7 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     ["--public-key", "/dev/null"],
   ])("refuses %s (case %#) and names it", async (option, value) => {
     const { exitCode, stderr } = await type([`${option}=${value}`]);
-    expect(exitCode).toBe(1);
+    expect(exitCode).toBe(64);
     expect(stderr).toContain(option);
     expect(stderr).toMatch(/Nothing was changed\.$/);
     expect(read("user-data")).toBe("");

@@ -91,7 +91,7 @@ describe("a house that was made by hand, as the article has it", () => {
   it("is refused by a plain `up`, which says what to type", async () => {
     const [error] = errorsOf(await house.failure());
     expect(error).toContain("leads elsewhere already");
-    expect(error).toContain("npx ouchi adopt");
+    expect(error).toContain("cli/ouchi adopt");
     expect(writes(house.takeCalls())).toEqual([]);
   });
 
@@ -167,7 +167,7 @@ describe("a lost state", () => {
     const things = house.things();
     const errors = errorsOf(await house.failure()).join("\n");
     expect(errors).toMatch(/already, and .*this stack's state knows nothing of it/);
-    expect(errors).toContain("npx ouchi adopt");
+    expect(errors).toContain("cli/ouchi adopt");
     expect(house.things()).toEqual(things);
     rmSync(house.folder.stateFile, { force: true });
   });

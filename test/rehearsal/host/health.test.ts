@@ -153,7 +153,7 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
     expect(problems).toMatchObject([{ key: "restore-cut" }]);
     expect(problems[0]).toMatchObject({
       what: "A restore was cut, and half a restore is not served: Immich stays stopped.",
-      todo: expect.stringMatching(/ouchi restore -- --everything.*ouchi restore -- --undo/),
+      todo: expect.stringMatching(/cli\/ouchi restore --everything.*cli\/ouchi restore --undo/),
     });
     await world.shell(
       "rm /var/lib/ouchi-photos/restore.json; systemctl start ouchi-immich.service",

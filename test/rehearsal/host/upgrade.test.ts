@@ -106,7 +106,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
       for (const line of [
         `The upgrade Immich ${now} → ${next} failed: `,
         `The photo server is stopped; the database runs as ${next} left it; the dump of before`,
-        `  1. npx ouchi restore -- --database ${dump}`,
+        `  1. cli/ouchi restore --database ${dump}`,
         `(or on the Pi: sudo /usr/local/libexec/ouchi-photos/restore --database ${dump})`,
         `     immich-server: 127.0.0.1:5000/immich-app/immich-server:v${now}@sha256:`,
         'then run "pulumi up"',
@@ -201,7 +201,7 @@ describe("an upgrade of Immich", { timeout: 600_000 }, () => {
     await edit("failed", "restored");
     const refused = await to(now);
     expect(refused.stderr).toMatch(
-      /was last used by Immich \S+, so \S+ cannot go on with it\. .* restore -- --database \/mnt/s,
+      /was last used by Immich \S+, so \S+ cannot go on with it\. .* restore --database \/mnt/s,
     );
     expect(await running("immich_server")).toBeUndefined();
     await edit("restored", "failed");
