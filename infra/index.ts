@@ -4,6 +4,7 @@ import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { readAccount } from "./cloudflare/account.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
+import { logicalNames } from "./cloudflare/logical-names.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
 import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
@@ -52,7 +53,7 @@ async function house() {
 
   const secrets = new ProtectedSecrets("secrets", { borgPassphrase: settings.borgPassphrase });
 
-  const edge = new Edge("edge", { account, host, settings });
+  const edge = new Edge(logicalNames.edge, { account, host, settings });
   const server = new HomeServer("pi", {
     connection,
     bundles,

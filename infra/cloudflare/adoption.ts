@@ -53,7 +53,6 @@ export async function findAdoptable(
     record: own(record?.id),
     application: own(application?.id),
     policies,
-    oneTimePin: own(byName(account.identityProviders, names.oneTimePin(stack))),
     google: settings.googleClientId
       ? own(account.identityProviders.find(({ type }) => type === "google")?.id)
       : undefined,
@@ -185,7 +184,6 @@ export function importFile(
   const identityProvider = "ZeroTrustAccessIdentityProvider";
   const things = [
     ...resource("ZeroTrustTunnelCloudflared", "tunnel-tunnel", "tunnel", adopt.tunnel, accountId),
-    ...resource(identityProvider, "gate-one-time-pin", "gate", adopt.oneTimePin, account),
     ...resource(identityProvider, "gate-google", "gate", adopt.google, account),
     ...Object.entries(phones).flatMap(([phone, id]) =>
       resource("ZeroTrustAccessServiceToken", `gate-token-${phone}`, "gate", id, account),

@@ -41,6 +41,15 @@ export class CloudflareApi {
   }
 
   /**
+   * Makes one thing; what may pass is tried again, as a reading is.
+   *
+   * @throws {UserError} when Cloudflare cannot be reached.
+   */
+  post<T>(path: string, body: unknown): Promise<Answer<T>> {
+    return this.#send("POST", path, body);
+  }
+
+  /**
    * Removes one thing. That it is gone already is no error.
    *
    * @throws {UserError} when Cloudflare refuses, or cannot be reached.
@@ -53,7 +62,7 @@ export class CloudflareApi {
     );
   }
 
-  async #send<T>(method: string, path: string): Promise<Answer<T>> {
+  async #send<T>(method: string, path: string, sent?: unknown): Promise<Answer<T>> {
     const { baseUrl, apiToken } = this.#args;
     for (let attempt = 1; ; attempt++) {
       let response: Response | undefined;
@@ -61,7 +70,11 @@ export class CloudflareApi {
       try {
         response = await fetch(baseUrl + path, {
           method,
-          headers: { authorization: `Bearer ${apiToken}` },
+          headers: {
+            authorization: `Bearer ${apiToken}`,
+            ...(sent === undefined ? {} : { "content-type": "application/json" }),
+          },
+          ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
           signal: AbortSignal.timeout(30_000),
         });
       } catch (error) {

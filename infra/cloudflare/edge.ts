@@ -5,6 +5,7 @@ import type { Account } from "./account.ts";
 import { Alerts } from "./alerts.ts";
 import { Hostname } from "./hostname.ts";
 import { Inventory } from "./inventory.ts";
+import { components, logicalNames } from "./logical-names.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export interface EdgeArgs {
@@ -23,7 +24,7 @@ export class Edge extends pulumi.ComponentResource {
   readonly #inventory: Inventory;
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ouchi:cloudflare:Edge", name, {}, opts);
+    super(components.edge.type, name, {}, opts);
     this.#args = args;
     this.#inventory = new Inventory(args.account);
     const { account, host, settings } = args;
@@ -31,13 +32,13 @@ export class Edge extends pulumi.ComponentResource {
     const common = { accountId, host, inventory: this.#inventory };
     const child = { parent: this };
     this.gate = new AccessGate(
-      "gate",
+      logicalNames.gate,
       {
         ...common,
         family,
         sessionDuration: settings.sessionDuration,
         tokenDuration: settings.tokenDuration,
-        identityProviders: account.identityProviders,
+        account,
         google:
           googleClientId && googleClientSecret
             ? { id: googleClientId, secret: pulumi.secret(googleClientSecret) }
@@ -46,7 +47,7 @@ export class Edge extends pulumi.ComponentResource {
       child,
     );
     this.tunnel = new Tunnel(
-      "tunnel",
+      logicalNames.tunnel,
       {
         ...common,
         teamName: account.teamName,
@@ -55,7 +56,7 @@ export class Edge extends pulumi.ComponentResource {
       child,
     );
     this.alerts = new Alerts(
-      "alerts",
+      logicalNames.alerts,
       { ...common, email: settings.alertEmail ?? family[0]!.email },
       child,
     );
@@ -66,7 +67,7 @@ export class Edge extends pulumi.ComponentResource {
   publish(dependsOn: pulumi.Resource[]): Hostname {
     const { account, host } = this.#args;
     return new Hostname(
-      "hostname",
+      logicalNames.hostname,
       {
         zoneId: account.zoneId,
         host,

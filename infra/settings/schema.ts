@@ -313,7 +313,6 @@ const adopt = z.strictObject({
       phones: uuidOf("the reusable policy with the service tokens"),
     })
     .prefault({}),
-  oneTimePin: uuidOf("the one-time PIN among the login methods"),
   google: uuidOf("Google among the login methods"),
   alerts: z
     .strictObject({

@@ -169,5 +169,7 @@ export class EdgeHouse {
 }
 
 export const hostOfEdge = host;
+/** What a destroy leaves: it belongs to no house. */
+export const leftToTheAccount = ["sign-in One-time PIN"];
 export const writes = (calls: LoggedCall[]) => calls.filter(({ method }) => method !== "GET");
 export const lines = (calls: LoggedCall[]) => calls.map(({ method, path }) => `${method} ${path}`);
