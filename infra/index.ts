@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { readAccount } from "./cloudflare/account.ts";
+import { refuseStrangersLoss } from "./cloudflare/adoption.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
 import { logicalNames } from "./cloudflare/logical-names.ts";
@@ -34,6 +35,7 @@ async function house() {
     ...{ accountId, domain, host },
     adoptedRecord: settings.adopt.record,
   });
+  await refuseStrangersLoss(account, settings, host);
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);
   }

@@ -1,6 +1,9 @@
 import { UserError } from "../settings/user-error.ts";
 import { type Answer, CloudflareApi, type CloudflareApiArgs, reasons } from "./api.ts";
+import { names } from "./names.ts";
 import { permissions } from "./permissions.ts";
+import { readConfiguration, type TunnelConfiguration } from "./tunnel-use.ts";
+import type { Application, Rules } from "./uses.ts";
 
 export interface AccountArgs extends CloudflareApiArgs {
   accountId: string;
@@ -23,7 +26,10 @@ export interface Account {
   serviceTokens: ServiceToken[];
   policies: Policy[];
   tunnels: Tunnel[];
-  alerts: Named[];
+  /** Of the tunnel that bears the host's name. */
+  ownTunnel: TunnelConfiguration | undefined;
+  applications: Application[];
+  alerts: Alert[];
   /** Of the host's name. */
   records: DnsRecord[];
 }
@@ -40,9 +46,16 @@ export interface ServiceToken extends Named {
   last_seen_at?: string | null;
 }
 
-export interface Policy extends Named {
-  include: { service_token?: { token_id: string } }[];
+export interface Policy extends Named, Rules {
+  decision: string;
   app_count: number;
+  [setting: string]: unknown;
+}
+
+export interface Alert extends Named {
+  alert_type: string;
+  mechanisms: Record<string, { id: string }[] | undefined>;
+  filters?: Record<string, unknown> | null;
 }
 
 export interface Tunnel extends Named {
@@ -87,36 +100,50 @@ export async function readAccount(args: AccountArgs): Promise<Account> {
       `Cloudflare knows no zone "${domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
     );
   }
-  const [teamName, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
-    await Promise.all([
-      readTeamName(api, accountId),
-      read<Account["identityProviders"]>(
-        `${account}/access/identity_providers?per_page=100`,
-        permissions.organization,
-      ),
-      read<DnsRecord[]>(
-        `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(host)}`,
-        permissions.record,
-      ),
-      read<ServiceToken[]>(
-        `${account}/access/service_tokens?per_page=100`,
-        permissions.serviceToken,
-      ),
-      read<Tunnel[]>(`${account}/cfd_tunnel?is_deleted=false&per_page=100`, permissions.tunnel),
-      read<Policy[]>(`${account}/access/policies?per_page=100`, permissions.access),
-      read<Named[]>(`${account}/alerting/v3/policies`, permissions.alert),
-    ]);
+  const [
+    teamName,
+    identityProviders,
+    records,
+    serviceTokens,
+    tunnels,
+    policies,
+    applications,
+    alerts,
+  ] = await Promise.all([
+    readTeamName(api, accountId),
+    read<Account["identityProviders"]>(
+      `${account}/access/identity_providers?per_page=100`,
+      permissions.organization,
+    ),
+    read<DnsRecord[]>(
+      `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(host)}`,
+      permissions.record,
+    ),
+    read<ServiceToken[]>(`${account}/access/service_tokens?per_page=100`, permissions.serviceToken),
+    read<Tunnel[]>(`${account}/cfd_tunnel?is_deleted=false&per_page=100`, permissions.tunnel),
+    read<Policy[]>(`${account}/access/policies?per_page=100`, permissions.access),
+    read<Application[]>(`${account}/access/apps?per_page=100`, permissions.access),
+    read<Alert[]>(`${account}/alerting/v3/policies`, permissions.alert),
+  ]);
   refuseForeignRecord(args, records);
+  const own = tunnels.find(({ name }) => name === names.tunnel(host));
   return {
     ...{ api, accountId, zoneId: zone.id, teamName },
-    ...{ identityProviders, serviceTokens, policies, tunnels, alerts, records },
+    ...{ identityProviders, serviceTokens, policies, tunnels, applications, alerts, records },
+    ownTunnel: own && (await readConfiguration({ api, accountId }, own)),
   };
 }
 
+/** The types of record that a CNAME cannot stand beside. */
+export const leadsSomewhere: ReadonlySet<string> = new Set(["A", "AAAA", "CNAME", "NS"]);
+
 function refuseForeignRecord({ host, adoptedRecord }: AccountArgs, records: DnsRecord[]): void {
   const foreign = records.find(
-    ({ comment, id }) =>
-      comment !== recordComment && adoptedRecord !== "any" && id !== adoptedRecord,
+    ({ comment, id, type }) =>
+      leadsSomewhere.has(type) &&
+      comment !== recordComment &&
+      adoptedRecord !== "any" &&
+      id !== adoptedRecord,
   );
   if (!foreign) return;
   throw new UserError(
@@ -162,7 +189,8 @@ function resultOf<T>(path: string, permission: string, { status, body }: Answer<
 
 async function get<T>(api: CloudflareApi, path: string): Promise<Answer<T>> {
   try {
-    return await api.get<T>(path);
+    // A list comes in pages: what is on the second one is there, too.
+    return (await api.list(path)) as unknown as Answer<T>;
   } catch (error) {
     if (error instanceof UserError) throw new UserError(`${error.message} Nothing was changed.`);
     throw error;

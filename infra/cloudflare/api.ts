@@ -41,6 +41,22 @@ export class CloudflareApi {
   }
 
   /**
+   * All pages of a list, as one answer.
+   *
+   * @throws {UserError} when Cloudflare cannot be reached.
+   */
+  async list<T>(path: string): Promise<Answer<T[]>> {
+    const first = await this.get<T[]>(path);
+    const pages = first.body?.result_info?.total_pages ?? 1;
+    for (let page = 2; page <= pages; page++) {
+      const next = await this.get<T[]>(`${path}${path.includes("?") ? "&" : "?"}page=${page}`);
+      if (next.status !== 200 || !next.body?.success) return next;
+      first.body!.result.push(...next.body.result);
+    }
+    return first;
+  }
+
+  /**
    * Makes one thing; what may pass is tried again, as a reading is.
    *
    * @throws {UserError} when Cloudflare cannot be reached.

@@ -26,7 +26,7 @@ export class Edge extends pulumi.ComponentResource {
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super(components.edge.type, name, {}, opts);
     this.#args = args;
-    this.#inventory = new Inventory(args.account);
+    this.#inventory = new Inventory(args.account, args.host);
     const { account, host, settings } = args;
     const { accountId, family, googleClientId, googleClientSecret } = settings;
     const common = { accountId, host, inventory: this.#inventory };

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readAccount } from "../../../../../infra/cloudflare/account.ts";
+import { refuseStrangersLoss } from "../../../../../infra/cloudflare/adoption.ts";
 import { Edge } from "../../../../../infra/cloudflare/edge.ts";
 import { program } from "../../../../../infra/program.ts";
 import { parseSettings } from "../../../../../infra/settings/settings.ts";
@@ -15,6 +16,7 @@ export default program(async () => {
     ...{ accountId, domain, host },
     adoptedRecord: settings.adopt.record,
   });
+  await refuseStrangersLoss(account, settings, host);
   const edge = new Edge("edge", { account, host, settings });
   edge.publish([]);
   return {
