@@ -59,6 +59,19 @@ export class EdgeHouse {
       teamName: "family",
       apiTokens: [{ value: apiToken }],
     });
+    return EdgeHouse.#in(world, clock, family);
+  }
+
+  /** Another house, of another stack, in the same account. */
+  static beside({ world, clock }: EdgeHouse, family: PersonSetting[] = [ken]): Promise<EdgeHouse> {
+    return EdgeHouse.#in(world, clock, family);
+  }
+
+  static async #in(
+    world: PretendCloudflare,
+    clock: Clock,
+    family: PersonSetting[],
+  ): Promise<EdgeHouse> {
     const folder = new ProjectFolder("edge");
     const { config } = parse(readFileSync(join(repository, "Pulumi.rehearsal.yaml"), "utf8"));
     folder.config({
@@ -94,6 +107,22 @@ export class EdgeHouse {
       this.folder.stackFile,
       document.toString({ defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN" }),
     );
+  }
+
+  setting(name: string): unknown {
+    return parse(readFileSync(this.folder.stackFile, "utf8")).config[`ouchi-photos:${name}`];
+  }
+
+  /** Cloudflare's and the stack's state as they are now, to go back to. */
+  remember(): { data: unknown; state: string } {
+    return { data: structuredClone(this.world.state.data), state: this.folder.state };
+  }
+
+  goBack({ data, state }: { data: unknown; state: string }): void {
+    Object.assign(this.world.state.data, structuredClone(data));
+    writeFileSync(this.folder.stateFile, state);
+    this.world.faults.clear();
+    this.gaps.length = 0;
   }
 
   /** One run of the program: the preview before it is left to tests that are about it. */
