@@ -40,8 +40,11 @@ export function sharedThings(
   const keep = (thing: SharedThing) => {
     if (!shared.some(({ id }) => id === thing.id)) shared.push(thing);
   };
-  // Another house of the kit's, or this one under its former name, is no stranger.
-  const strangers = applications.filter((each) => !isKitApplication(each));
+  // Another house of the kit's, or this one under its former name, is no stranger: unless it stayed for another's sake.
+  const strangers = applications.filter(
+    (each) =>
+      !isKitApplication(each) || (!isOwnApplication(each, host) && strangePlaces(each).length > 0),
+  );
 
   const tunnel = tunnels.find(({ name }) => name === names.tunnel(host));
   if (tunnel) {
@@ -95,6 +98,11 @@ export function sharedThings(
   return shared.map(({ kind, id, name, use }) => ({ kind, id, name, ...(use && { use }) }));
 }
 
+/** What an application of the kit's guards besides the host in its name. */
+function strangePlaces(application: Application): string[] {
+  return placesOf(application).filter((place) => names.application(place) !== application.name);
+}
+
 /** The own tunnel's configuration without the kit's rules: one for a former hostname is no stranger's. */
 function strange({ ownTunnel = {} }: Account): TunnelConfiguration {
   return { ...ownTunnel, ingress: ownTunnel.ingress?.filter((rule) => !isKitRule(rule)) };
@@ -115,7 +123,7 @@ export function sharedWarnings(account: Account, host: string): string[] {
   const formerly = account.applications
     .filter((each) => isKitApplication(each) && !isOwnApplication(each, host))
     .flatMap((each) => {
-      const places = placesOf(each).filter((place) => names.application(place) !== each.name);
+      const places = strangePlaces(each);
       return places.length > 0
         ? [
             `The application "${each.name}" guards ${places.join(", ")} too. If this house bore that name, and moves, the application goes, and these are left without their gate: give them an application of their own first.`,

@@ -236,6 +236,38 @@ describe("things of the house that others come to use", { timeout: 300_000 }, ()
   });
 });
 
+describe("a house that moves from an application that guards another host by now", {
+  timeout: 300_000,
+}, () => {
+  it("leaves it its gate, and all that this needs, and says so", async () => {
+    const house = await EdgeHouse.build([ken]);
+    try {
+      await house.up();
+      const [application] = house.world.state.data.applications;
+      application!.self_hosted_domains.push(haHost);
+      await house.up();
+      house.set("hostname", "pictures");
+      const { diagnostics } = await house.up();
+      expect(diagnostics.map(({ message }) => message).join("\n")).toContain(
+        `The application "ouchi-photos (${hostOfEdge})" guards ${haHost} too`,
+      );
+      expect(house.things()).toContain(`application ouchi-photos (${hostOfEdge})`);
+      expect((await ouchiDestroy(house)).printed).toContain('Type "ouchi up" once');
+      await house.up({ expectNoChanges: true });
+      expect((await ouchiDestroy(house)).exitCode ?? 0).toBe(0);
+      expect(house.things()).toEqual([
+        `application ouchi-photos (${hostOfEdge})`,
+        "policy ouchi-photos family (pictures.example.com)",
+        "policy ouchi-photos phones (pictures.example.com)",
+        "sign-in One-time PIN",
+        "token ouchi-photos ken iphone (pictures.example.com)",
+      ]);
+    } finally {
+      await house.close();
+    }
+  });
+});
+
 describe("leftovers of the kit's names that a stranger uses", { timeout: 300_000 }, () => {
   it.each([
     [
