@@ -55,10 +55,13 @@ export async function findAdoptable(
   const refusedName = judgements.find(
     ({ key, refused }) => (key === "application" || key === "record") && refused.length > 0,
   );
-  const remarks = judgements.flatMap(({ refused, notes }) => [...refused, ...notes]);
   if (refusedName) {
+    const remarks = judgements
+      .filter(({ key }) => ["application", "record", "tunnel"].includes(key))
+      .flatMap(({ refused }) => refused);
     return { adopt: {}, hostname: freeHostname(settings.hostname), remarks };
   }
+  const remarks = judgements.flatMap(({ refused, notes }) => [...refused, ...notes]);
   return {
     adopt: withoutEmpty(withoutHeld(adopt, held)),
     hostname: undefined,
@@ -279,7 +282,7 @@ function tokensToAssign(
 
 /** A name that stands beside the one that is taken. */
 function freeHostname(hostname: string): string {
-  return `${hostname}-home`;
+  return `${hostname.slice(0, 58)}-home`;
 }
 
 /** Lines of the setting whose thing is not there, such as `tunnel: f70ff985-…`. */

@@ -332,7 +332,7 @@ const cases: Case[] = [
     ["policies.family"],
   ],
   [
-    "a policy of phones that another application uses, and its token with it",
+    "a policy of phones that another application uses",
     (account) => account.application("Wiki", "wiki.example.com", [account.ids.phones!]),
     ['The policy "service auth" lets into "Wiki" too'],
     ["policies.phones"],
@@ -476,6 +476,14 @@ it("a policy that Cloudflare counts for three applications, and lists one of, is
   const { adopt, remarks } = await findAdoptable(read, account.parsed(), host, new Set());
   expect(adopt.policies?.family).toBeUndefined();
   expect(remarks.join("\n")).toContain('The policy "family" lets into 2 more too');
+});
+
+it("a token that a policy of other applications names is left to them with it", async () => {
+  await account.application("Wiki", "wiki.example.com", [account.ids.phones!]);
+  expect((await account.find()).remarks.join("\n")).not.toContain("If a phone of the family");
+  expect(await account.refusal()).toContain(
+    `The service token "my phone" (${account.ids.phone}) is named by "service auth" too`,
+  );
 });
 
 describe("a record", () => {
