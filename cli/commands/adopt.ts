@@ -60,6 +60,10 @@ async function importInto(
   try {
     const path = join(folder, "import.json");
     writeFileSync(path, JSON.stringify(file));
+    // The provider reads one thing under two names, and Pulumi takes that for its fault.
+    console.error(
+      'Pulumi may say of "gate-application" that inputs "failed to validate" and that code has to be edited. There is nothing to do: Cloudflare tells the host under two names.',
+    );
     process.exitCode = await runEngine(args, [
       ...["import", "--file", path, "--yes", "--protect=false", "--generate-code=false"],
     ]);
