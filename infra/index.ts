@@ -3,9 +3,11 @@ import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { readAccount } from "./cloudflare/account.ts";
 import { admit } from "./cloudflare/admission.ts";
+import { refuseStrangersLoss } from "./cloudflare/adoption.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
 import { goingTokens } from "./cloudflare/going-tokens.ts";
+import { logicalNames } from "./cloudflare/logical-names.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
 import { isConfigSecret } from "./config-secrets.ts";
 import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
@@ -37,6 +39,7 @@ async function house() {
     ...{ accountId, domain, host },
     adoptedRecord: settings.adopt.record,
   });
+  await refuseStrangersLoss(account, settings, host);
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);
   }
@@ -66,7 +69,7 @@ async function house() {
 
   const secrets = new ProtectedSecrets("secrets", { borgPassphrase: settings.borgPassphrase });
 
-  const edge = new Edge("edge", { account, host, settings, cloudflare, admission });
+  const edge = new Edge(logicalNames.edge, { account, host, settings, cloudflare, admission });
   const server = new HomeServer("pi", {
     connection,
     bundles,

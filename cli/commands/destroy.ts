@@ -1,4 +1,9 @@
 import { UserError } from "../../infra/settings/user-error.ts";
+import { sharedThings } from "../../infra/cloudflare/shared-things.ts";
+import { othersThrough, readTunnelUse } from "../../infra/cloudflare/tunnel-use.ts";
+import { readGroups } from "../../infra/cloudflare/uses.ts";
+import { names } from "../../infra/cloudflare/names.ts";
+import { readHouseAtCloudflare } from "../cloudflare-account.ts";
 import { type EngineArgs, runEngine } from "../engine.ts";
 
 /**
@@ -15,5 +20,42 @@ export async function destroy(
       "A plain destroy is refused: the keys of the backups, the database and Immich's administrator are protected, because without them the photos' backups cannot be opened. To take the photos off the internet and keep those keys, the photos, the disks and the backups, type: cli/ouchi destroy --exclude-protected (nothing was changed)",
     );
   }
+  await refuseStrangersLoss(args);
   process.exitCode = await runEngine(args, ["destroy", "--exclude-protected", ...options]);
+}
+
+/**
+ * Pulumi deletes by the state alone and asks nobody. So it is looked here whether others have come to use what is in
+ * it since the last `up`, which marks such things as kept.
+ */
+async function refuseStrangersLoss(args: EngineArgs): Promise<void> {
+  const { account, host, state } = await readHouseAtCloudflare(args);
+  const tunnel = account.tunnels.find(({ name }) => name === names.tunnel(host));
+  const shared = sharedThings(account, host, {
+    groups: await readGroups(account),
+    ...(tunnel && { tunnelOthers: othersThrough(await readTunnelUse(account, tunnel), host) }),
+  });
+  const here = shared.flatMap((thing) => {
+    const entry = state.find(({ id }) => id === thing.id);
+    return entry ? [{ ...thing, kept: entry.retainOnDelete === true }] : [];
+  });
+  const lost = here.filter(({ kept }) => !kept);
+  if (lost.length > 0) {
+    // An up sees what its own readings show, and keeps it; the rest is the owner's to move.
+    const seen = new Set(sharedThings(account, host).map(({ id }) => id));
+    const cure = lost.every(({ id }) => seen.has(id))
+      ? 'Type "ouchi up" once, which marks it as kept, and then this again; or give the others one of their own in Cloudflare\'s dashboard.'
+      : "Give the others one of their own in Cloudflare's dashboard first, and type this again.";
+    throw new UserError(
+      `Others use what would go: ${lost.map(({ kind, name, use }) => `the ${kind} "${name}"${use ? ` (${use})` : ""}`).join("; ")}. ${cure} Nothing was changed.`,
+    );
+  }
+  for (const { kind, name, use } of here) {
+    console.error(
+      `Note: the ${kind} "${name}" stays at Cloudflare${use ? `, since ${use}` : ""}. It is yours by hand from now on.`,
+    );
+  }
+  console.error(
+    "Note: the one-time PIN stays at Cloudflare: it is the account's, and others may sign in by it.",
+  );
 }

@@ -4,7 +4,9 @@ import type { Person, Phone } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
 import type { Account } from "./account.ts";
 import { type Inventory, known } from "./inventory.ts";
+import { childNames, components } from "./logical-names.ts";
 import { names } from "./names.ts";
+import { oneTimePin } from "./one-time-pin.ts";
 
 export interface AccessGateArgs {
   accountId: string;
@@ -18,8 +20,7 @@ export interface AccessGateArgs {
   tokenDuration: string;
   /** Sign-in with Google, beside the one-time PIN. */
   google: GoogleClient | undefined;
-  /** The account's ways to sign in, as they are. */
-  identityProviders: Account["identityProviders"];
+  account: Account;
   inventory: Inventory;
 }
 
@@ -60,12 +61,12 @@ export class AccessGate extends pulumi.ComponentResource {
   readonly #args: AccessGateArgs;
 
   constructor(name: string, args: AccessGateArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ouchi:cloudflare:AccessGate", name, {}, opts);
+    super(components.gate.type, name, {}, opts);
     this.#name = name;
     this.#args = args;
     const { family } = args;
 
-    const signIns = [this.#oneTimePin(), ...(args.google ? [this.#google(args.google)] : [])];
+    const signIns = [oneTimePin(args.account), ...(args.google ? [this.#google(args.google)] : [])];
     const tokens = family.flatMap((person) =>
       person.phones.map((phone) => this.#token(person, phone)),
     );
@@ -90,26 +91,11 @@ export class AccessGate extends pulumi.ComponentResource {
     this.registerOutputs({ audience: this.audience });
   }
 
-  /** One that somebody else set up is used as it is; an account has one at most. */
-  #oneTimePin(): pulumi.Input<string> {
-    const { accountId, identityProviders, inventory } = this.#args;
-    const name = names.oneTimePin(pulumi.getStack());
-    const existing = identityProviders.find(
-      (each) => each.type === "onetimepin" && each.name !== name,
-    );
-    if (existing) return existing.id;
-    return new cloudflare.ZeroTrustAccessIdentityProvider(
-      `${this.#name}-one-time-pin`,
-      { accountId, name, type: "onetimepin", config: {} },
-      inventory.options(this, { kind: "identity provider", name }),
-    ).id;
-  }
-
   #google({ id, secret }: GoogleClient): pulumi.Input<string> {
     const { accountId, host, inventory } = this.#args;
     const name = names.google(host);
     return new cloudflare.ZeroTrustAccessIdentityProvider(
-      `${this.#name}-google`,
+      childNames.google(this.#name),
       { accountId, name, type: "google", config: { clientId: id, clientSecret: secret } },
       inventory.options(this, { kind: "identity provider", name }),
     ).id;
@@ -123,7 +109,7 @@ export class AccessGate extends pulumi.ComponentResource {
       name: names.serviceToken(person.name, phone.name, host),
     } as const;
     const token = new cloudflare.ZeroTrustAccessServiceToken(
-      `${this.#name}-token-${key}`,
+      childNames.token(this.#name, key),
       { accountId, name: item.name, duration: tokenDuration, ...rotation(phone) },
       inventory.options(this, item, {
         additionalSecretOutputs: ["clientSecret"],
@@ -157,7 +143,7 @@ export class AccessGate extends pulumi.ComponentResource {
       name: names.policy(role, host),
     } as const;
     const policy = new cloudflare.ZeroTrustAccessPolicy(
-      `${this.#name}-policy-${role}`,
+      childNames.policy(this.#name, role),
       { accountId, name: item.name, ...args },
       inventory.options(this, item),
     );
@@ -172,7 +158,7 @@ export class AccessGate extends pulumi.ComponentResource {
     const { accountId, host, sessionDuration, inventory } = this.#args;
     const name = names.application(host);
     return new cloudflare.ZeroTrustAccessApplication(
-      `${this.#name}-application`,
+      childNames.application(this.#name),
       {
         accountId,
         name,

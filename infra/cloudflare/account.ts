@@ -1,6 +1,9 @@
 import { UserError } from "../settings/user-error.ts";
 import { type Answer, CloudflareApi, type CloudflareApiArgs, reasons } from "./api.ts";
+import { names } from "./names.ts";
 import { permissions } from "./permissions.ts";
+import { readConfiguration, type TunnelConfiguration } from "./tunnel-use.ts";
+import type { Application, Rules } from "./uses.ts";
 
 export interface AccountArgs extends CloudflareApiArgs {
   accountId: string;
@@ -28,7 +31,10 @@ export interface Account {
   serviceTokens: ServiceToken[];
   policies: Policy[];
   tunnels: Tunnel[];
-  alerts: Named[];
+  /** Of the tunnel that bears the host's name. */
+  ownTunnel: TunnelConfiguration | undefined;
+  applications: Application[];
+  alerts: Alert[];
   /** Of the host's name. */
   records: DnsRecord[];
 }
@@ -45,9 +51,16 @@ export interface ServiceToken extends Named {
   last_seen_at?: string | null;
 }
 
-export interface Policy extends Named {
-  include: { service_token?: { token_id: string } }[];
+export interface Policy extends Named, Rules {
+  decision: string;
   app_count: number;
+  [setting: string]: unknown;
+}
+
+export interface Alert extends Named {
+  alert_type: string;
+  mechanisms: Record<string, { id: string }[] | undefined>;
+  filters?: Record<string, unknown> | null;
 }
 
 export interface Tunnel extends Named {
@@ -88,35 +101,52 @@ export async function readAccount(args: AccountArgs): Promise<Account> {
   // First and alone: a token that does not work is then said once.
   const zones = await read<Zone[]>(`/zones?name=${encodeURIComponent(domain)}`, permissions.zone);
   const zone = fitZone(zones, domain, accountId);
-  const [organization, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
-    await Promise.all([
-      readOrganization(api, accountId),
-      list<Account["identityProviders"][number]>(
-        `${account}/access/identity_providers`,
-        permissions.organization,
-      ),
-      read<DnsRecord[]>(
-        `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(host)}`,
-        permissions.record,
-      ),
-      list<ServiceToken>(`${account}/access/service_tokens`, permissions.serviceToken),
-      read<Tunnel[]>(`${account}/cfd_tunnel?is_deleted=false&per_page=100`, permissions.tunnel),
-      list<Policy>(`${account}/access/policies`, permissions.access),
-      read<Named[]>(`${account}/alerting/v3/policies`, permissions.alert),
-    ]);
+  const [
+    organization,
+    identityProviders,
+    records,
+    serviceTokens,
+    tunnels,
+    policies,
+    applications,
+    alerts,
+  ] = await Promise.all([
+    readOrganization(api, accountId),
+    list<Account["identityProviders"][number]>(
+      `${account}/access/identity_providers`,
+      permissions.organization,
+    ),
+    read<DnsRecord[]>(
+      `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(host)}`,
+      permissions.record,
+    ),
+    list<ServiceToken>(`${account}/access/service_tokens`, permissions.serviceToken),
+    list<Tunnel>(`${account}/cfd_tunnel?is_deleted=false`, permissions.tunnel),
+    list<Policy>(`${account}/access/policies`, permissions.access),
+    list<Application>(`${account}/access/apps`, permissions.access),
+    read<Alert[]>(`${account}/alerting/v3/policies`, permissions.alert),
+  ]);
   refuseForeignRecord(args, records);
+  const own = tunnels.find(({ name }) => name === names.tunnel(host));
   return {
     ...{ api, accountId, zoneId: zone.id },
     teamName: organization.auth_domain.split(".")[0]!,
     strictServiceTokens: organization.strict_service_token_auth === true,
-    ...{ identityProviders, serviceTokens, policies, tunnels, alerts, records },
+    ...{ identityProviders, serviceTokens, policies, tunnels, applications, alerts, records },
+    ownTunnel: own && (await readConfiguration({ api, accountId }, own)),
   };
 }
 
+/** The types of record that a CNAME cannot stand beside. */
+export const leadsSomewhere: ReadonlySet<string> = new Set(["A", "AAAA", "CNAME", "NS"]);
+
 function refuseForeignRecord({ host, adoptedRecord }: AccountArgs, records: DnsRecord[]): void {
   const foreign = records.find(
-    ({ comment, id }) =>
-      comment !== recordComment && adoptedRecord !== "any" && id !== adoptedRecord,
+    ({ comment, id, type }) =>
+      leadsSomewhere.has(type) &&
+      comment !== recordComment &&
+      adoptedRecord !== "any" &&
+      id !== adoptedRecord,
   );
   if (!foreign) return;
   throw new UserError(

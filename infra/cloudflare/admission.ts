@@ -1,7 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Admission, type CloudflareArgs } from "../../immich/resources.ts";
 import type { Settings } from "../settings/schema.ts";
-import { UserError } from "../settings/user-error.ts";
 import type { Account } from "./account.ts";
 
 export interface AdmitArgs {
@@ -49,7 +48,7 @@ async function tellOfTheOlderWay({ account, host, settings }: AdmitArgs): Promis
     );
     return;
   }
-  const others = otherUsers(await applications(account), host);
+  const others = otherUsers(account.applications, host);
   pulumi.log.warn(
     `"up" switches on strict service tokens for the whole Cloudflare account: whoever sends a service token gets 401 or 403 instead of the sign-in page, and no cookie any more.${others.length > 0 ? ` Besides the photos it concerns these applications: ${others.join(", ")}.` : " No other application lets service tokens in."}`,
   );
@@ -73,13 +72,4 @@ export function otherUsers(list: Application[], host: string): string[] {
       ),
     )
     .map(({ name, domain }) => (domain ? `"${name}" (${domain})` : `"${name}"`));
-}
-
-async function applications({ api, accountId }: Account): Promise<Application[]> {
-  const path = `/accounts/${accountId}/access/apps`;
-  const { status, body } = await api.list<Application>(path);
-  if (status === 200 && body?.success) return body.result;
-  throw new UserError(
-    `Cloudflare could not answer GET ${path}: status ${status}. Nothing was changed.`,
-  );
 }

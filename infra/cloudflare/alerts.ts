@@ -1,6 +1,7 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { Inventory } from "./inventory.ts";
+import { type AlertRole, childNames, components } from "./logical-names.ts";
 import { names } from "./names.ts";
 
 export interface AlertsArgs {
@@ -14,12 +15,12 @@ export interface AlertsArgs {
 /** Mails from Cloudflare itself: they arrive when the Pi is dead too. */
 export class Alerts extends pulumi.ComponentResource {
   constructor(name: string, args: AlertsArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ouchi:cloudflare:Alerts", name, {}, opts);
+    super(components.alerts.type, name, {}, opts);
     const { accountId, host, email, inventory } = args;
-    const policy = (role: string, alertType: string, description: string) => {
+    const policy = (role: AlertRole, alertType: string, description: string) => {
       const item = { kind: "alert", name: names.alert(role, host) } as const;
       const alert = new cloudflare.NotificationPolicy(
-        `${name}-${role}`,
+        childNames.alert(name, role),
         {
           accountId,
           name: item.name,

@@ -22,8 +22,8 @@ interface Envelope<T> {
   result_info?: { page?: number; per_page?: number; total_pages?: number; total_count?: number };
 }
 
-/** The most that Cloudflare's lists of Access take. */
-const perPage = 100;
+/** The most that Cloudflare's lists of Access take; the one of zones takes 50. */
+const mostPerPage = 100;
 const tries = 4;
 const longestWaitSeconds = 60;
 
@@ -47,16 +47,14 @@ export class CloudflareApi {
   /**
    * A whole list, page by page: an account may hold other people's things by the hundred.
    *
-   * @param path without a query of its own
    * @returns the first answer that is no success, or all that there is
    * @throws {UserError} when Cloudflare cannot be reached.
    */
-  async list<T>(path: string): Promise<Answer<T[]>> {
+  async list<T>(path: string, perPage = mostPerPage): Promise<Answer<T[]>> {
+    const pages = `${path}${path.includes("?") ? "&" : "?"}per_page=${perPage}`;
     const all: T[] = [];
     for (let page = 1; ; page++) {
-      const answer = await this.get<T[]>(
-        `${path}?per_page=${perPage}${page > 1 ? `&page=${page}` : ""}`,
-      );
+      const answer = await this.get<T[]>(page === 1 ? pages : `${pages}&page=${page}`);
       const { status, body } = answer;
       if (status !== 200 || !body?.success) return answer;
       all.push(...body.result);
@@ -67,7 +65,20 @@ export class CloudflareApi {
   }
 
   /**
-   * Sends a request that may safely arrive twice: it is repeated as a reading is.
+   * The same for what must be seen: what cannot be seen is not taken for unused.
+   *
+   * @throws {UserError} when Cloudflare refuses, or cannot be reached.
+   */
+  async all<T>(path: string, perPage = mostPerPage): Promise<T[]> {
+    const { status, body } = await this.list<T>(path, perPage);
+    if (status === 200 && body?.success) return body.result;
+    throw new UserError(
+      `Cloudflare could not answer GET ${path}: status ${status}. Nothing was changed.`,
+    );
+  }
+
+  /**
+   * Sends a request; what may pass is tried again, as a reading is, so it must be one that may arrive twice.
    *
    * @throws {UserError} when Cloudflare cannot be reached.
    */

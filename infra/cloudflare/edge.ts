@@ -11,6 +11,7 @@ import type { Account } from "./account.ts";
 import { Alerts } from "./alerts.ts";
 import { Hostname } from "./hostname.ts";
 import { Inventory } from "./inventory.ts";
+import { components, logicalNames } from "./logical-names.ts";
 import { durationOfTokens } from "./token-duration.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -34,21 +35,21 @@ export class Edge extends pulumi.ComponentResource {
   readonly #inventory: Inventory;
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ouchi:cloudflare:Edge", name, {}, opts);
+    super(components.edge.type, name, {}, opts);
     this.#args = args;
-    this.#inventory = new Inventory(args.account);
+    this.#inventory = new Inventory(args.account, args.host);
     const { account, host, settings, cloudflare } = args;
     const { accountId, family, googleClientId, googleClientSecret } = settings;
     const common = { accountId, host, inventory: this.#inventory };
     const child = { parent: this };
     this.gate = new AccessGate(
-      "gate",
+      logicalNames.gate,
       {
         ...common,
         family,
         sessionDuration: settings.sessionDuration,
         tokenDuration: durationOfTokens(settings.tokenDuration, settings.tokensRenewedOn),
-        identityProviders: account.identityProviders,
+        account,
         google:
           googleClientId && googleClientSecret
             ? { id: googleClientId, secret: pulumi.secret(googleClientSecret) }
@@ -76,7 +77,7 @@ export class Edge extends pulumi.ComponentResource {
       { ...child, dependsOn: [this.gate, ...strict] },
     );
     this.tunnel = new Tunnel(
-      "tunnel",
+      logicalNames.tunnel,
       {
         ...common,
         teamName: account.teamName,
@@ -85,7 +86,7 @@ export class Edge extends pulumi.ComponentResource {
       child,
     );
     this.alerts = new Alerts(
-      "alerts",
+      logicalNames.alerts,
       { ...common, email: settings.alertEmail ?? family[0]!.email },
       child,
     );
@@ -96,7 +97,7 @@ export class Edge extends pulumi.ComponentResource {
   publish(dependsOn: pulumi.Resource[]): Hostname {
     const { account, host } = this.#args;
     return new Hostname(
-      "hostname",
+      logicalNames.hostname,
       {
         zoneId: account.zoneId,
         host,

@@ -2,6 +2,7 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import { recordComment } from "./account.ts";
 import type { Inventory } from "./inventory.ts";
+import { childNames, components } from "./logical-names.ts";
 
 export interface HostnameArgs {
   zoneId: string;
@@ -18,10 +19,10 @@ export interface HostnameArgs {
  */
 export class Hostname extends pulumi.ComponentResource {
   constructor(name: string, args: HostnameArgs, opts: pulumi.ComponentResourceOptions) {
-    super("ouchi:cloudflare:Hostname", name, {}, opts);
+    super(components.hostname.type, name, {}, opts);
     const { zoneId, host, target, inventory } = args;
     new cloudflare.DnsRecord(
-      `${name}-record`,
+      childNames.record(name),
       {
         zoneId,
         name: host,

@@ -2,7 +2,11 @@ import * as pulumi from "@pulumi/pulumi";
 import { failure } from "../program.ts";
 import { UserError } from "../settings/user-error.ts";
 import { type Account, type Named, recordComment } from "./account.ts";
+import { othersTold } from "./adoption-losses.ts";
 import { type Permission, permissions } from "./permissions.ts";
+import { type SharedThing, sharedThings, sharedWarnings } from "./shared-things.ts";
+import { othersThrough, readTunnelUse } from "./tunnel-use.ts";
+import { placesOf, quoted, readGroups, usersOfProvider, usersOfToken } from "./uses.ts";
 
 /** Kinds of things at Cloudflare, each with its own way to tell whether it is in use. */
 export type Kind =
@@ -69,12 +73,7 @@ interface Wanted {
   /** A record's. */
   content: unknown;
   /** An application's. */
-  domain: unknown;
-}
-
-interface Application extends Named {
-  domain?: string;
-  allowed_idps?: string[];
+  domain: string | undefined;
 }
 
 /**
@@ -86,12 +85,20 @@ interface Application extends Named {
 export class Inventory {
   readonly #account: Account;
   readonly #cleared = new Set<string>();
+  readonly #shared: SharedThing[];
 
-  constructor(account: Account) {
+  /** Says what of the house's own others use by now. */
+  constructor(account: Account, host: string) {
     this.#account = account;
+    this.#shared = sharedThings(account, host);
+    for (const warning of sharedWarnings(account, host)) pulumi.log.warn(warning);
   }
 
-  /** The options of the resource that is this item: to clear away a leftover of it, to explain a refusal. */
+  /**
+   * The options of the resource that is this item: to clear away a leftover of it, to explain a refusal, and to leave
+   * it where it is, whatever becomes of the house, once others use it. That is an option and no hook of a deletion:
+   * with one in the state, Pulumi would refuse every destroy that does not run the program.
+   */
   options(
     parent: pulumi.Resource,
     item: Item,
@@ -102,12 +109,14 @@ export class Inventory {
     const hooks = {
       ...more.hooks,
       beforeCreate: [
+        () => this.#refuseStrangersLoss(item),
         async ({ newInputs = {} }: pulumi.ResourceHookArgs) =>
           this.#clearLeftovers(item, {
             content: await known(newInputs.content),
-            domain: await known(newInputs.domain),
+            domain: (await known(newInputs.domain)) as string | undefined,
           }),
       ],
+      beforeUpdate: [() => this.#refuseStrangersLoss(item), ...(more.hooks?.beforeUpdate ?? [])],
       afterCreate: [
         ({ urn, newOutputs = {} }: pulumi.ResourceHookArgs) =>
           refuseEmpty(item, newOutputs, emptyEntry(urn)),
@@ -123,7 +132,18 @@ export class Inventory {
       ],
       onError: [new pulumi.ErrorHook(`explain ${kind} ${name}`, explained(permission))],
     };
-    return { parent, ...more, hooks };
+    const stays = this.#shared.some((each) => each.kind === kind && each.name === name);
+    return { parent, ...more, hooks, ...(stays && { retainOnDelete: true }) };
+  }
+
+  /** A configuration and an application are written whole: what others have in them would end. */
+  #refuseStrangersLoss({ kind, name }: Item): void {
+    const written = kind === "ingress" ? "tunnel" : kind === "application" ? kind : undefined;
+    const shared = this.#shared.find((each) => each.kind === written && each.name === name);
+    if (!shared?.use) return;
+    throw new UserError(
+      `The ${kind} of the kit's "${name}" is written whole, and others use it: ${shared.use}. Give them one of their own first, in Cloudflare's dashboard, and run this again; until then it stays as it is.`,
+    );
   }
 
   /** Clears away whatever else has the item's name, once the item's own id is known. Nothing in a preview. */
@@ -153,7 +173,11 @@ export class Inventory {
   async #clearLeftovers({ kind, name }: Item, wanted: Wanted): Promise<void> {
     const listed =
       kind === "application"
-        ? (await this.#applications()).filter(({ domain }) => domain === wanted.domain)
+        ? this.#account.applications.filter(
+            (each) =>
+              placesOf(each).includes(String(wanted.domain).toLowerCase()) &&
+              !this.#cleared.has(each.id),
+          )
         : this.#named(kind, name);
     for (const leftover of listed) {
       const use =
@@ -185,16 +209,18 @@ export class Inventory {
 
   /** A clause that says what uses the thing, such as `a connector has run it`; undefined where nothing does. */
   async #use(kind: Kind, { id }: Named, wanted?: Wanted): Promise<string | undefined> {
-    const { tunnels, policies, serviceTokens, records } = this.#account;
+    const { tunnels, policies, serviceTokens, applications, alerts, records } = this.#account;
     switch (kind) {
       case "tunnel": {
         if (records.some(({ content }) => content === `${id}.cfargotunnel.com`)) {
           return "the host's name leads to it";
         }
         const tunnel = tunnels.find((each) => each.id === id);
-        return tunnel?.conns_active_at || tunnel?.status !== "inactive"
-          ? "a connector has run it"
-          : undefined;
+        if (!tunnel || tunnel.conns_active_at || tunnel.status !== "inactive") {
+          return "a connector has run it";
+        }
+        // Whatever name leads there, the kit's own host has no record.
+        return clause(othersThrough(await readTunnelUse(this.#account, tunnel), ""));
       }
       case "policy":
         // Where Cloudflare does not say, it may be in use.
@@ -202,22 +228,28 @@ export class Inventory {
           ? undefined
           : "an application uses it";
       case "service token": {
-        if (serviceTokens.find((each) => each.id === id)?.last_seen_at)
-          return "a phone has used it";
-        const user = policies.find(({ include }) =>
-          include.some(({ service_token }) => service_token?.token_id === id),
-        );
-        return user && `the policy "${user.name}" lets it in`;
+        const token = serviceTokens.find((each) => each.id === id);
+        if (!token || token.last_seen_at) return "a phone has used it";
+        const used = usersOfToken(token, this.#account, await readGroups(this.#account));
+        const users = [...used.policies, ...used.applications, ...used.groups];
+        return users.length > 0 ? `${quoted(users)} let it in` : undefined;
       }
       case "identity provider": {
-        const user = (await this.#applications()).find(({ allowed_idps }) =>
-          allowed_idps?.includes(id),
-        );
-        return user && `the application "${user.name}" uses it`;
+        const used = usersOfProvider(id, this.#account, await readGroups(this.#account));
+        const users = [...used.allowing, ...used.rules];
+        return users.length > 0 ? `${quoted(users)} let people in by it` : undefined;
       }
-      case "application":
+      case "application": {
+        const application = applications.find((each) => each.id === id)!;
+        const places = placesOf(application).filter((place) => place !== wanted?.domain);
+        if (places.length > 0) return `it guards ${places.join(", ")} too`;
         // Without the name nobody gets there; with it, an application that goes opens the house.
         return records.length > 0 ? "the host's name leads to it" : undefined;
+      }
+      case "alert": {
+        const alert = alerts.find((each) => each.id === id)!;
+        return clause(othersTold(alert, alert.mechanisms.email?.[0]?.id));
+      }
       case "record":
         return records.find((each) => each.id === id)?.content === wanted?.content
           ? undefined
@@ -225,14 +257,6 @@ export class Inventory {
       default:
         return undefined;
     }
-  }
-
-  async #applications(): Promise<Application[]> {
-    const { api } = this.#account;
-    const path = kinds.application.path(this.#account);
-    const { status, body } = await api.get<Application[]>(`${path}?per_page=100`);
-    if (status === 200 && body?.success) return body.result;
-    throw new UserError(`Cloudflare could not answer GET ${path}: status ${status}.`);
   }
 
   async #clear(kind: Kind, { id, name }: Named): Promise<void> {
@@ -271,6 +295,10 @@ function explained(permission: Permission): pulumi.ErrorHookFunction {
     }
     return false;
   };
+}
+
+function clause(parts: string[]): string | undefined {
+  return parts.length > 0 ? parts.join("; ") : undefined;
 }
 
 /** A hook's value, which is an output where it is secret. */

@@ -8,8 +8,8 @@ export const names = {
   policy: (role: "phones" | "family", host: string) => `ouchi-photos ${role} (${host})`,
   serviceToken: (person: string, phone: string, host: string) =>
     `ouchi-photos ${person} ${phone} (${host})`,
-  /** The stack's, since it stays while the host changes: by its name the kit tells its own from one that was there. */
-  oneTimePin: (stack: string) => `ouchi-photos one-time PIN (${stack})`,
+  /** The account's, as Cloudflare's dashboard calls it: it bears no house's name. */
+  oneTimePin: "One-time PIN",
   google: (host: string) => `ouchi-photos Google (${host})`,
   alert: (role: string, host: string) => `ouchi-photos ${role} (${host})`,
 };

@@ -5,6 +5,7 @@ import { failure } from "../program.ts";
 import { UserError } from "../settings/user-error.ts";
 import { ingressRules } from "./ingress-rules.ts";
 import type { Inventory } from "./inventory.ts";
+import { childNames, components } from "./logical-names.ts";
 import { names } from "./names.ts";
 
 export interface TunnelArgs {
@@ -26,14 +27,14 @@ export class Tunnel extends pulumi.ComponentResource {
   readonly connectorToken: pulumi.Output<string>;
 
   constructor(name: string, args: TunnelArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("ouchi:cloudflare:Tunnel", name, {}, opts);
+    super(components.tunnel.type, name, {}, opts);
     const { accountId, host, inventory } = args;
     const child = { parent: this };
 
-    const secret = new random.RandomBytes(`${name}-secret`, { length: 32 }, child);
+    const secret = new random.RandomBytes(childNames.tunnelSecret(name), { length: 32 }, child);
     const item = { kind: "tunnel", name: names.tunnel(host) } as const;
     const tunnel = new cloudflare.ZeroTrustTunnelCloudflared(
-      `${name}-tunnel`,
+      childNames.tunnel(name),
       {
         accountId,
         name: item.name,
@@ -45,7 +46,7 @@ export class Tunnel extends pulumi.ComponentResource {
       inventory.options(this, item, { ignoreChanges: ["tunnelSecret"] }),
     );
     const ingress = new cloudflare.ZeroTrustTunnelCloudflaredConfig(
-      `${name}-ingress`,
+      childNames.ingress(name),
       {
         accountId,
         tunnelId: tunnel.id,

@@ -26,7 +26,6 @@ export const adopt = z.strictObject({
     })
     .prefault({})
     .describe("The two reusable policies of Access."),
-  oneTimePin: uuidOf("the one-time PIN among the login methods"),
   google: uuidOf("Google among the login methods"),
   alerts: z
     .strictObject({

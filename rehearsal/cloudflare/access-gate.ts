@@ -59,7 +59,7 @@ export class AccessGate {
     if (!application) {
       return { outcome: "pass", reason: "no Access application guards this host" };
     }
-    const policies = policiesInOrder(application, data.policies);
+    const policies = policiesInOrder(application, data.policies, data.groups);
     const header = (name: string) =>
       request.headers.find(([one]) => one.toLowerCase() === name)?.[1];
     if (
@@ -254,7 +254,11 @@ export class AccessGate {
     identityProviderId: string,
     ip: string,
   ): { policy?: AccessPolicy; trouble?: string } {
-    const policies = policiesInOrder(application, this.#state.data.policies);
+    const policies = policiesInOrder(
+      application,
+      this.#state.data.policies,
+      this.#state.data.groups,
+    );
     const policy = matchIdentity(policies, { ip, email, identityProviderId });
     if (!policy) return { trouble: `no policy names ${email}` };
     if (policy.decision === "deny") return { trouble: `a policy blocks ${email}`, policy };

@@ -1,6 +1,12 @@
 /** Who may pass: Access' policies in Cloudflare's documented order. Pure. */
 import { BlockList, isIP, isIPv6 } from "node:net";
-import type { AccessApplication, AccessPolicy, AccessRule, ServiceToken } from "./state.ts";
+import type {
+  AccessApplication,
+  AccessGroup,
+  AccessPolicy,
+  AccessRule,
+  ServiceToken,
+} from "./state.ts";
 
 /** What is known of whoever asks. */
 export interface Subject {
@@ -12,14 +18,25 @@ export interface Subject {
   serviceToken?: Pick<ServiceToken, "id">;
 }
 
-/** The application's policies, the lowest precedence first. */
+/** The application's policies, the lowest precedence first, with the groups' own rules in them. */
 export function policiesInOrder(
   application: AccessApplication,
   policies: readonly AccessPolicy[],
+  groups: readonly AccessGroup[] = [],
 ): AccessPolicy[] {
+  const filled = (rules: AccessRule[]) =>
+    rules.map((rule) => {
+      const group = groups.find(({ id }) => id === rule.group?.id);
+      const { include, exclude, require } = group ?? {};
+      return group ? { group: { include, exclude, require } } : rule;
+    });
   return [...application.policies]
     .sort((a, b) => a.precedence - b.precedence)
-    .flatMap(({ id }) => policies.find((policy) => policy.id === id) ?? []);
+    .flatMap(({ id }) => policies.find((policy) => policy.id === id) ?? [])
+    .map(({ include, exclude, require, ...rest }) => ({
+      ...rest,
+      ...{ include: filled(include), exclude: filled(exclude), require: filled(require) },
+    }));
 }
 
 /** Service Auth and Bypass come before all others, whatever their precedence. */
@@ -46,7 +63,10 @@ export function matchIdentity(
 }
 
 /** Include is an OR, Require an AND, Exclude a NOT. */
-function matches({ include, exclude, require }: AccessPolicy, subject: Subject): boolean {
+function matches(
+  { include, exclude, require }: Pick<AccessPolicy, "include" | "exclude" | "require">,
+  subject: Subject,
+): boolean {
   return (
     include.some((rule) => holds(rule, subject)) &&
     require.every((rule) => holds(rule, subject)) &&
@@ -66,6 +86,8 @@ function holds(rule: AccessRule, subject: Subject): boolean {
       return email?.endsWith(`@${value.domain!.toLowerCase()}`) ?? false;
     case "login_method":
       return subject.identityProviderId === value.id;
+    case "group":
+      return matches(value as unknown as AccessGroup, subject);
     case "service_token":
       return subject.serviceToken?.id === value.token_id;
     case "any_valid_service_token":

@@ -10,6 +10,7 @@ import type { Faults } from "./faults.ts";
 import { permits } from "./permissions.ts";
 import type { Reply, Route } from "./route.ts";
 import { accessApplications } from "./routes/access-applications.ts";
+import { accessGroups } from "./routes/access-groups.ts";
 import { accessPolicies } from "./routes/access-policies.ts";
 import { alerts } from "./routes/alerts.ts";
 import { dnsRecords } from "./routes/dns-records.ts";
@@ -17,6 +18,7 @@ import { identityProviders } from "./routes/identity-providers.ts";
 import { organizations } from "./routes/organizations.ts";
 import { serviceTokens } from "./routes/service-tokens.ts";
 import { tokenStatus, tokens } from "./routes/tokens.ts";
+import { tunnelRoutes } from "./routes/tunnel-routes.ts";
 import { tunnels } from "./routes/tunnels.ts";
 import { zones } from "./routes/zones.ts";
 import type { ApiToken, CloudflareState } from "./state.ts";
@@ -27,9 +29,11 @@ export const routes: readonly Route[] = [
   ...zones,
   ...dnsRecords,
   ...tunnels,
+  ...tunnelRoutes,
   ...organizations,
   ...identityProviders,
   ...serviceTokens,
+  ...accessGroups,
   ...accessPolicies,
   ...accessApplications,
   ...alerts,

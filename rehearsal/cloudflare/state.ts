@@ -96,6 +96,27 @@ export interface AccessPolicy {
   updated_at: string;
 }
 
+/** Rules under one name, for policies to refer to. */
+export interface AccessGroup {
+  id: string;
+  name: string;
+  include: AccessRule[];
+  exclude: AccessRule[];
+  require: AccessRule[];
+  created_at: string;
+  updated_at: string;
+}
+
+/** A private network, or a private host's name, that a tunnel leads to. */
+export interface TunnelRoute {
+  id: string;
+  tunnelId: string;
+  network?: string;
+  hostname?: string;
+  comment: string;
+  createdAt: string;
+}
+
 export interface AccessApplication {
   id: string;
   aud: string;
@@ -119,6 +140,9 @@ export interface AccessApplication {
   custom_deny_url: string | null;
   custom_non_identity_deny_url: string | null;
   logo_url: string | null;
+  cors_headers: Record<string, unknown> | null;
+  custom_pages: string[] | null;
+  allow_iframe: boolean | null;
   tags: string[];
   policies: { id: string; precedence: number }[];
   created_at: string;
@@ -199,6 +223,8 @@ export interface Data {
   tunnels: Tunnel[];
   applications: AccessApplication[];
   policies: AccessPolicy[];
+  groups: AccessGroup[];
+  tunnelRoutes: TunnelRoute[];
   serviceTokens: ServiceToken[];
   identityProviders: IdentityProvider[];
   notificationPolicies: NotificationPolicy[];
@@ -312,6 +338,8 @@ function fresh(options: StateOptions): Data {
     tunnels: [],
     applications: [],
     policies: [],
+    groups: [],
+    tunnelRoutes: [],
     serviceTokens: [],
     identityProviders: [],
     notificationPolicies: [],

@@ -8,7 +8,6 @@ const gateAndTunnel = [
   "cloudflare:index/notificationPolicy:NotificationPolicy alerts-token-expiry",
   "cloudflare:index/notificationPolicy:NotificationPolicy alerts-tunnel-health",
   "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication gate-application",
-  "cloudflare:index/zeroTrustAccessIdentityProvider:ZeroTrustAccessIdentityProvider gate-one-time-pin",
   "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy gate-policy-family",
   "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy gate-policy-phones",
   "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken gate-token-ken-iphone",

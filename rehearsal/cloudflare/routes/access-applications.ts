@@ -39,6 +39,20 @@ const applicationBody = z.strictObject({
   custom_deny_url: z.string().nullish(),
   custom_non_identity_deny_url: z.string().nullish(),
   logo_url: z.string().nullish(),
+  cors_headers: z
+    .strictObject({
+      allow_all_headers: z.boolean().optional(),
+      allow_all_methods: z.boolean().optional(),
+      allow_all_origins: z.boolean().optional(),
+      allow_credentials: z.boolean().optional(),
+      allowed_headers: z.array(z.string()).optional(),
+      allowed_methods: z.array(z.string()).optional(),
+      allowed_origins: z.array(z.string()).optional(),
+      max_age: z.number().int().optional(),
+    })
+    .nullish(),
+  custom_pages: z.array(z.string()).nullish(),
+  allow_iframe: z.boolean().nullish(),
   tags: z.array(z.string()).optional(),
   policies: z
     .array(
@@ -196,6 +210,9 @@ function checked(state: CloudflareState, body: Body, self?: AccessApplication) {
     custom_deny_url: body.custom_deny_url ?? null,
     custom_non_identity_deny_url: body.custom_non_identity_deny_url ?? null,
     logo_url: body.logo_url ?? null,
+    cors_headers: body.cors_headers ?? null,
+    custom_pages: body.custom_pages ?? null,
+    allow_iframe: body.allow_iframe ?? null,
     tags: body.tags ?? [],
     policies: policies.sort((a, b) => a.precedence - b.precedence),
   };

@@ -7,7 +7,7 @@ import { type Call, page, pagination, type Reply, route } from "../route.ts";
 import type { AccessPolicy, AccessRule, CloudflareState } from "../state.ts";
 
 /** The selectors that the edge can judge; Cloudflare has more. An address is documented as `format: email`. */
-const rule = z.union(
+export const rule = z.union(
   [
     z.strictObject({
       email: z.strictObject({ email: z.email({ pattern: z.regexes.rfc5322Email }) }),
@@ -17,11 +17,12 @@ const rule = z.union(
     z.strictObject({ ip: z.strictObject({ ip: z.string().min(1) }) }),
     z.strictObject({ service_token: z.strictObject({ token_id: z.string().min(1) }) }),
     z.strictObject({ any_valid_service_token: z.strictObject({}) }),
+    z.strictObject({ group: z.strictObject({ id: z.string().min(1) }) }),
     z.strictObject({ login_method: z.strictObject({ id: z.string().min(1) }) }),
   ],
   {
     error: (issue) =>
-      `unknown or invalid rule ${JSON.stringify(issue.input)}; the rehearsal knows email, email_domain, everyone, ip, service_token, any_valid_service_token and login_method`,
+      `unknown or invalid rule ${JSON.stringify(issue.input)}; the rehearsal knows email, email_domain, everyone, ip, service_token, any_valid_service_token, group and login_method`,
   },
 );
 
@@ -109,6 +110,10 @@ function checked(state: CloudflareState, body: Body) {
     const tokenId = one.service_token?.token_id;
     if (tokenId && !state.data.serviceTokens.some(({ id }) => id === tokenId)) {
       throw invalidAccessRequest(`service token ${tokenId} does not exist`);
+    }
+    const groupId = one.group?.id;
+    if (groupId && !state.data.groups.some(({ id }) => id === groupId)) {
+      throw invalidAccessRequest(`group ${groupId} does not exist`);
     }
     const methodId = one.login_method?.id;
     if (methodId && !state.data.identityProviders.some(({ id }) => id === methodId)) {

@@ -78,11 +78,7 @@ function remove(call: Call<undefined>): Reply {
 /** An account has one one-time PIN at most. */
 function refuseSecondPin(existing: IdentityProvider[], type: string): void {
   if (type === "onetimepin" && existing.some((one) => one.type === "onetimepin")) {
-    throw refuse(
-      409,
-      12132,
-      "access.api.error.conflict: a onetimepin identity provider already exists",
-    );
+    throw refuse(409, 12132, "access.api.error.conflict: a onetimepin connection already exists");
   }
 }
 

@@ -163,6 +163,9 @@ function remove(call: Call<undefined>): Reply {
     );
   }
   tunnel.deletedAt = call.state.timestamp();
+  // Its private routes go with it, without a word.
+  const { data } = call.state;
+  data.tunnelRoutes = data.tunnelRoutes.filter(({ tunnelId }) => tunnelId !== tunnel.id);
   call.state.save();
   return { result: present(tunnel, call) };
 }

@@ -64,6 +64,19 @@ export class EdgeHouse {
       strictServiceTokens: strict,
       apiTokens: [{ value: apiToken }],
     });
+    return EdgeHouse.#in(world, clock, family);
+  }
+
+  /** Another house, of another stack, in the same account. */
+  static beside({ world, clock }: EdgeHouse, family: PersonSetting[] = [ken]): Promise<EdgeHouse> {
+    return EdgeHouse.#in(world, clock, family);
+  }
+
+  static async #in(
+    world: PretendCloudflare,
+    clock: Clock,
+    family: PersonSetting[],
+  ): Promise<EdgeHouse> {
     const folder = new ProjectFolder("edge", [
       { name: "immich", path: join(repository, "immich") },
     ]);
@@ -103,6 +116,22 @@ export class EdgeHouse {
 
   setSecret(key: string, value: string): Promise<void> {
     return configSet({ ...this.folder.options, key, value, secret: true });
+  }
+
+  setting(name: string): unknown {
+    return parse(readFileSync(this.folder.stackFile, "utf8")).config[`ouchi-photos:${name}`];
+  }
+
+  /** Cloudflare's and the stack's state as they are now, to go back to. */
+  remember(): { data: unknown; state: string } {
+    return { data: structuredClone(this.world.state.data), state: this.folder.state };
+  }
+
+  goBack({ data, state }: { data: unknown; state: string }): void {
+    Object.assign(this.world.state.data, structuredClone(data));
+    writeFileSync(this.folder.stateFile, state);
+    this.world.faults.clear();
+    this.gaps.length = 0;
   }
 
   /** One run of the program: the preview before it is left to tests that are about it. */
@@ -178,5 +207,7 @@ export class EdgeHouse {
 }
 
 export const hostOfEdge = host;
+/** What a destroy leaves: it belongs to no house. */
+export const leftToTheAccount = ["sign-in One-time PIN"];
 export const writes = (calls: LoggedCall[]) => calls.filter(({ method }) => method !== "GET");
 export const lines = (calls: LoggedCall[]) => calls.map(({ method, path }) => `${method} ${path}`);

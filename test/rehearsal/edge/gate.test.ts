@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { importFile } from "../../../infra/cloudflare/adoption.ts";
 import { destroy, preview, refresh } from "../../../rehearsal/engine/engine.ts";
 import { account_id, Browser } from "../cloudflare/house.ts";
 import { errorsOf } from "../engine/project-folder.ts";
@@ -18,7 +19,7 @@ describe("the edge, from nothing to nothing", () => {
 
   it("is made of these things, with these inputs", async () => {
     const { summary } = await house.up();
-    expect(summary.create).toBe(20);
+    expect(summary.create).toBe(19);
     expect(house.things()).toEqual([
       `alert ouchi-photos token-expiry (${hostOfEdge})`,
       `alert ouchi-photos tunnel-health (${hostOfEdge})`,
@@ -26,7 +27,7 @@ describe("the edge, from nothing to nothing", () => {
       `policy ouchi-photos family (${hostOfEdge})`,
       `policy ouchi-photos phones (${hostOfEdge})`,
       `record ${hostOfEdge}`,
-      "sign-in ouchi-photos one-time PIN (dev)",
+      "sign-in One-time PIN",
       `token ouchi-photos ken iphone (${hostOfEdge})`,
       `token ouchi-photos mio pixel (${hostOfEdge})`,
       `tunnel ouchi-photos (${hostOfEdge})`,
@@ -184,12 +185,12 @@ describe("the edge, from nothing to nothing", () => {
     expect(house.things().filter((thing) => thing.startsWith("record"))).toEqual([
       "record pictures.example.com",
     ]);
-    expect(house.things().every((thing) => /pictures|one-time PIN/.test(thing))).toBe(true);
+    expect(house.things().every((thing) => /pictures|One-time PIN/.test(thing))).toBe(true);
     house.set("hostname", "photos");
     await house.up();
   });
 
-  it("lets people in by Google too, when its client is set", async () => {
+  it("lets people in by Google too, when its client is set, and registers all under the names that an adoption writes", async () => {
     house.set("googleClientId", "1234-abc.apps.googleusercontent.com");
     await house.setSecret("ouchi-photos:googleClientSecret", "canary-of-google");
     await house.up();
@@ -202,6 +203,36 @@ describe("the edge, from nothing to nothing", () => {
     expect(data.applications[0]!.allowed_idps.sort()).toEqual(
       data.identityProviders.map(({ id }) => id).sort(),
     );
+    // What an adoption would write is what the program registers: the same types, names and parents.
+    const { deployment } = JSON.parse(house.folder.state) as {
+      deployment: { resources: { urn: string; id?: string; custom: boolean }[] };
+    };
+    const registered = deployment.resources
+      .filter(({ urn }) => urn.includes("ouchi:cloudflare:"))
+      .map(({ urn }) => urn.split("::").slice(2).join("::"));
+    const [kens, mios] = data.serviceTokens;
+    const { resources } = importFile(
+      {
+        ...{ tunnel: "t", record: "r", application: "a", google: "g" },
+        policies: { family: "f", phones: "p" },
+        alerts: { tokenExpiry: "e", tunnelHealth: "h" },
+        phones: { "ken-iphone": kens!.id, "mio-pixel": mios!.id },
+      },
+      { accountId: account_id, zoneId: "z", version: "1" },
+      [],
+    );
+    const typeOf = (name: string | undefined): string => {
+      const found = resources.find((each) => each.name === name);
+      return found ? [...(found.parent ? [typeOf(found.parent)] : []), found.type].join("$") : "";
+    };
+    const imported = resources.map(({ name }) => `${typeOf(name)}::${name}`);
+    expect(imported).toHaveLength(15);
+    expect(registered).toEqual(expect.arrayContaining(imported));
+    const notImported = registered.filter((each) => !imported.includes(each));
+    expect(notImported.map((each) => each.split("::")[1]).sort()).toEqual([
+      "tunnel-ingress",
+      "tunnel-secret",
+    ]);
     expect(house.folder.state).not.toContain("canary-of-google");
     await house.up({ expectNoChanges: true });
     house.set("googleClientId", undefined);
@@ -227,12 +258,12 @@ describe("the edge, from nothing to nothing", () => {
     }
   });
 
-  it("goes in the order of its coming, name first (row 42)", async () => {
+  it("goes in the order of its coming, name first, and leaves the account its one-time PIN (row 42)", async () => {
     house.takeCalls();
     await house.folder.update({}, destroy);
     const calls = lines(writes(house.takeCalls()));
     expect(calls[0]).toMatch(/^DELETE \/zones\/.*\/dns_records\//);
-    expect(house.things()).toEqual([]);
+    expect(house.things()).toEqual(["sign-in One-time PIN"]);
   });
 });
 

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readAccount } from "../../../../../infra/cloudflare/account.ts";
 import { admit } from "../../../../../infra/cloudflare/admission.ts";
+import { refuseStrangersLoss } from "../../../../../infra/cloudflare/adoption.ts";
 import { Edge } from "../../../../../infra/cloudflare/edge.ts";
 import { isConfigSecret } from "../../../../../infra/config-secrets.ts";
 import { program } from "../../../../../infra/program.ts";
@@ -21,6 +22,7 @@ export default program(async () => {
     ...{ domain, host },
     adoptedRecord: settings.adopt.record,
   });
+  await refuseStrangersLoss(account, settings, host);
   const admission = await admit("admission", { account, host, settings, cloudflare });
   const edge = new Edge("edge", { account, host, settings, cloudflare, admission });
   edge.publish([]);

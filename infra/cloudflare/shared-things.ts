@@ -1,0 +1,162 @@
+import type { Account } from "./account.ts";
+import { othersTold } from "./adoption-losses.ts";
+import { names } from "./names.ts";
+import { isOfTheKit as isKitRule, othersThrough, type TunnelConfiguration } from "./tunnel-use.ts";
+import {
+  type Application,
+  applicationsWith,
+  type Group,
+  isOfTheKit as isKitApplication,
+  isOwnApplication,
+  placesOf,
+  quoted,
+  usersOfProvider,
+  usersOfToken,
+} from "./uses.ts";
+
+/** A thing of the house's own that others use by now, or that such a thing needs. */
+export interface SharedThing {
+  kind: "tunnel" | "identity provider" | "service token" | "policy" | "application" | "alert";
+  id: string;
+  name: string;
+  /** Who uses it, as a clause; missing where it is kept for another thing's sake. */
+  use?: string;
+}
+
+/**
+ * What of the house's own others use by now: it stays where it is when the house goes, or moves, or gives it up.
+ * Deleting it would leave a stranger's host without its gate, or its people without their way in.
+ *
+ * @param more what is read beyond the program's own readings.
+ */
+export function sharedThings(
+  account: Account,
+  host: string,
+  more: { groups?: Group[]; tunnelOthers?: string[] } = {},
+): SharedThing[] {
+  const { applications, policies, serviceTokens, identityProviders, alerts, tunnels } = account;
+  const { groups = [] } = more;
+  const shared: SharedThing[] = [];
+  const keep = (thing: SharedThing) => {
+    if (!shared.some(({ id }) => id === thing.id)) shared.push(thing);
+  };
+  // Another house of the kit's, or this one under its former name, is no stranger: unless it stayed for another's sake.
+  const strangers = applications.filter(
+    (each) =>
+      !isKitApplication(each) || (!isOwnApplication(each, host) && strangePlaces(each).length > 0),
+  );
+
+  const tunnel = tunnels.find(({ name }) => name === names.tunnel(host));
+  if (tunnel) {
+    const others = more.tunnelOthers ?? othersThrough({ configuration: strange(account) }, host);
+    if (others.length > 0) keep({ ...tunnel, kind: "tunnel", use: others.join("; ") });
+  }
+
+  const application = applications.find((each) => isOwnApplication(each, host));
+  const places = application ? placesOf(application).filter((place) => place !== host) : [];
+  if (application && places.length > 0) {
+    keep({ ...application, kind: "application", use: `it guards ${places.join(", ")} too` });
+  }
+  for (const policy of policies.filter((each) => isOwnPolicy(each.name, host))) {
+    const { listed, more } = applicationsWith(policy, applications);
+    const others = listed.filter((each) => strangers.includes(each));
+    if (others.length > 0 || more > 0) {
+      keep({ ...policy, kind: "policy", use: `${quoted(others, more)} let people in by it too` });
+    } else if (places.length > 0) keep({ ...policy, kind: "policy" });
+  }
+  const keptPolicies = shared.filter(({ kind }) => kind === "policy").map(({ id }) => id);
+  for (const token of serviceTokens.filter((each) => isOwnToken(each.name, host))) {
+    const used = usersOfToken(token, account, groups);
+    const others = [
+      ...used.policies.filter((each) => !each.name.startsWith("ouchi-photos ")),
+      ...used.applications.filter((each) => strangers.includes(each)),
+      ...used.groups,
+    ];
+    if (others.length > 0) {
+      keep({ ...token, kind: "service token", use: `${quoted(others)} name it too` });
+    } else if (used.policies.some(({ id }) => keptPolicies.includes(id))) {
+      keep({ ...token, kind: "service token" });
+    }
+  }
+  const google = identityProviders.find(({ name }) => name === names.google(host));
+  if (google) {
+    const users = usersOfProvider(google.id, account, groups);
+    const others = [...users.allowing.filter((each) => strangers.includes(each)), ...users.rules];
+    if (others.length > 0) {
+      keep({
+        ...google,
+        kind: "identity provider",
+        use: `people sign in by it for ${quoted(others)} too`,
+      });
+    } else if (places.length > 0) keep({ ...google, kind: "identity provider" });
+  }
+  for (const role of ["token-expiry", "tunnel-health"] as const) {
+    const alert = alerts.find(({ name }) => name === names.alert(role, host));
+    const told = alert ? othersTold(alert, alert.mechanisms.email?.[0]?.id) : [];
+    if (alert && told.length > 0) keep({ ...alert, kind: "alert", use: told.join("; ") });
+  }
+  return shared.map(({ kind, id, name, use }) => ({ kind, id, name, ...(use && { use }) }));
+}
+
+/** What an application of the kit's guards besides the host in its name. */
+function strangePlaces(application: Application): string[] {
+  return placesOf(application).filter((place) => names.application(place) !== application.name);
+}
+
+/** The own tunnel's configuration without the kit's rules: one for a former hostname is no stranger's. */
+function strange({ ownTunnel = {} }: Account): TunnelConfiguration {
+  return { ...ownTunnel, ingress: ownTunnel.ingress?.filter((rule) => !isKitRule(rule)) };
+}
+
+const isOwnPolicy = (name: string, host: string) =>
+  name === names.policy("family", host) || name === names.policy("phones", host);
+
+/** Also of a phone that is no longer in the family: it goes with this up. */
+const isOwnToken = (name: string, host: string) =>
+  name.startsWith("ouchi-photos ") && name.endsWith(` (${host})`);
+
+/** What the owner is told before each up, of things that it keeps, and of others that it cannot see to. */
+export function sharedWarnings(account: Account, host: string): string[] {
+  const kept = sharedThings(account, host).flatMap(({ kind, name, use }) =>
+    use ? [`Others use the ${kind} "${name}" of this house: ${use}. ${consequences[kind]}`] : [],
+  );
+  const formerly = account.applications
+    .filter((each) => isKitApplication(each) && !isOwnApplication(each, host))
+    .flatMap((each) => {
+      const places = strangePlaces(each);
+      return places.length > 0
+        ? [
+            `The application "${each.name}" guards ${places.join(", ")} too. If this house bore that name, and moves, the application goes, and these are left without their gate: give them an application of their own first.`,
+          ]
+        : [];
+    });
+  return [...kept, ...formerly, ...narrower(account.applications, host)];
+}
+
+const consequences: Record<SharedThing["kind"], string> = {
+  tunnel:
+    "The kit writes the whole of its configuration: an up that has to is refused until they have a tunnel of their own. It stays when the house goes, but nothing runs it then.",
+  application:
+    "The kit knows its own host alone: an up that has to change it is refused until the others have an application of their own. It stays when the house goes, with its policies and tokens.",
+  policy:
+    "Whoever comes into the family gets in there too, and whoever leaves it is out there. It stays when the house goes.",
+  "service token": "A rotation changes its secret there too. It stays when the house goes.",
+  "identity provider": "It stays when the house goes.",
+  alert: "It stays when the house goes.",
+};
+
+/** A way past the gate that the kit did not make. */
+function narrower(applications: Application[], host: string): string[] {
+  return applications.flatMap((application) => {
+    const places = placesOf(application).filter((place) => place.startsWith(`${host}/`));
+    const open = application.policies?.some(
+      ({ decision, include = [] }) =>
+        decision === "bypass" || include.some((rule) => "everyone" in rule),
+    );
+    return places.length > 0 && open
+      ? [
+          `The application "${application.name}" lets everybody in to ${places.join(", ")}, past the family's gate. The kit leaves it as it is: if nobody meant that, delete it in the dashboard.`,
+        ]
+      : [];
+  });
+}

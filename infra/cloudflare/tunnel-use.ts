@@ -1,0 +1,127 @@
+import { UserError } from "../settings/user-error.ts";
+import type { Account, Tunnel } from "./account.ts";
+import { immichOnPi } from "./ingress-rules.ts";
+
+interface IngressRule {
+  hostname?: string;
+  path?: string;
+  service: string;
+  originRequest?: { access?: { required?: boolean }; [setting: string]: unknown };
+}
+
+/** A tunnel's configuration, as its API shows it. */
+export interface TunnelConfiguration {
+  ingress?: IngressRule[];
+  originRequest?: Record<string, unknown>;
+  "warp-routing"?: { enabled?: boolean };
+}
+
+/** All that is known to lead through a tunnel. */
+export interface TunnelUse {
+  configuration: TunnelConfiguration;
+  /** Private networks and private names. */
+  routes: string[];
+  /** Names in the zones that the API token may see. */
+  records: string[];
+}
+
+/**
+ * What leads through a tunnel for others than the host: clauses such as `ha.yamada.jp leads to http://localhost:8123`.
+ * A name that a record alone leads here is in it too: somebody means to serve it.
+ */
+export function othersThrough(
+  { configuration, routes = [], records = [] }: Partial<TunnelUse>,
+  host: string,
+): string[] {
+  const rules = configuration?.ingress ?? [];
+  const clauses = rules.flatMap(({ hostname, path, service }) => {
+    if (hostname === undefined || hostname === "" || hostname === "*") {
+      const nothing = service === "http_status:404" && !path;
+      return nothing ? [] : [`every other name${path ? ` below ${path}` : ""} leads to ${service}`];
+    }
+    if (hostname.toLowerCase() === host && !path) return [];
+    return [`${hostname}${path ? ` (${path})` : ""} leads to ${service}`];
+  });
+  const served = new Set(rules.map(({ hostname }) => hostname?.toLowerCase()));
+  return [
+    ...clauses,
+    ...records
+      .filter((name) => name !== host && !served.has(name))
+      .map((name) => `the name ${name} leads to it`),
+    ...(configuration?.["warp-routing"]?.enabled ? ["devices reach private networks by it"] : []),
+    ...routes.map((route) => `devices reach ${route} by it`),
+  ];
+}
+
+/** A rule of the kit's own making, for whatever host: one that a move to another hostname left is no stranger's. */
+export function isOfTheKit({ service, originRequest }: IngressRule): boolean {
+  return service === immichOnPi && originRequest?.access?.required === true;
+}
+
+/** What would be lost of the way to the host itself, if the kit wrote the tunnel's configuration. */
+export function lostOfHost({ ingress = [], originRequest }: TunnelConfiguration, host: string) {
+  const own = ingress.find(({ hostname, path }) => hostname?.toLowerCase() === host && !path);
+  const lost: string[] = [];
+  if (own && !onTheSameMachine(own.service)) {
+    lost.push(
+      `it leads ${host} to ${own.service}, where its connector would look for Immich at ${immichOnPi}`,
+    );
+  }
+  if (Object.keys(originRequest ?? {}).length > 0) {
+    lost.push(`its settings for all names (${Object.keys(originRequest!).join(", ")}) would go`);
+  }
+  return lost;
+}
+
+function onTheSameMachine(service: string): boolean {
+  return (
+    URL.canParse(service) && ["localhost", "127.0.0.1", "[::1]"].includes(new URL(service).hostname)
+  );
+}
+
+/** @throws {UserError} when Cloudflare does not answer: what cannot be seen is not taken for unused. */
+export async function readTunnelUse(account: Account, tunnel: Tunnel): Promise<TunnelUse> {
+  const { accountId } = account;
+  const [configuration, networks, hostnames, records] = await Promise.all([
+    readConfiguration(account, tunnel),
+    account.api.all<{ network: string }>(
+      `/accounts/${accountId}/teamnet/routes?tunnel_id=${tunnel.id}&is_deleted=false`,
+    ),
+    account.api.all<{ hostname: string }>(
+      `/accounts/${accountId}/zerotrust/routes/hostname?tunnel_id=${tunnel.id}&is_deleted=false`,
+    ),
+    recordsTo(account, tunnel),
+  ]);
+  return {
+    configuration,
+    routes: [...networks.map(({ network }) => network), ...hostnames.map((each) => each.hostname)],
+    records,
+  };
+}
+
+export async function readConfiguration(
+  { api, accountId }: Pick<Account, "api" | "accountId">,
+  { id }: Tunnel,
+): Promise<TunnelConfiguration> {
+  const path = `/accounts/${accountId}/cfd_tunnel/${id}/configurations`;
+  const { status, body } = await api.get<{ config?: TunnelConfiguration | null }>(path);
+  // A tunnel that never had a configuration may have none to show.
+  if (status === 404) return {};
+  if (status === 200 && body?.success) return body.result?.config ?? {};
+  throw new UserError(
+    `Cloudflare could not answer GET ${path}: status ${status}. Nothing was changed.`,
+  );
+}
+
+/** Records that lead to a tunnel, in every zone that the API token may see. */
+async function recordsTo(account: Account, { id }: Tunnel): Promise<string[]> {
+  const zones = await account.api.all<{ id: string }>("/zones", 50);
+  const found = await Promise.all(
+    zones.map((zone) =>
+      account.api.all<{ name: string }>(
+        `/zones/${zone.id}/dns_records?content.exact=${id}.cfargotunnel.com`,
+      ),
+    ),
+  );
+  return found.flat().map(({ name }) => name.toLowerCase());
+}
