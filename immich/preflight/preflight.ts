@@ -29,6 +29,9 @@ export interface PreflightInputs {
   contents: Contents;
   /** Set by the check: how often each subject was mended, by its name. */
   repairs?: Repairs;
+  /** Set by the check, so that a preview knows them: what it does not know, Pulumi shows as if it were to vanish. */
+  macAddress?: string;
+  addresses?: string[];
 }
 
 export type Repairs = Record<string, number>;
@@ -50,9 +53,6 @@ export interface PreflightOutputs extends PreflightInputs {
 const subjects = ["system", "disks", "docker", "secrets", "immich", "tunnel", "backup"];
 
 const script = readFileSync(new URL("facts.sh", import.meta.url), "utf8");
-
-/** By connection: the check's look serves the create or update that follows in the same process. */
-const looks = new WeakMap<SharedConnection, Promise<Facts>>();
 
 /** By connection: what was found unfit, for the check of `Deployed`. */
 const findings = new WeakMap<SharedConnection, Finding[]>();
@@ -139,43 +139,46 @@ async function refusedAdmin(
   }
 }
 
-async function outputsOf(context: Context, inputs: PreflightInputs): Promise<PreflightOutputs> {
-  const { shared } = context.api(inputs.connection);
-  const look = looks.get(shared) ?? lookAt(shared);
-  const { macAddress, addresses } = await look;
-  return { ...inputs, macAddress, addresses };
-}
+/** Nothing is asked of the Pi: the check has. */
+const outputsOf = (inputs: PreflightInputs): PreflightOutputs => ({
+  macAddress: "",
+  addresses: [],
+  ...inputs,
+});
 
 export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
   secrets: ["connection.privateKey", "immich.existingAdmin.password"],
-  computed: ["macAddress", "addresses"],
+  computed: [],
   // Not immich: what of it matters on the Pi is in its bundle, and so in the contents.
   compared: ["connection", "disks", "machineLearning", "contents", "repairs"],
 
   async check(context, olds, news, known) {
     news.repairs = olds?.repairs ?? {};
+    // Of a Pi that is away, what was seen last.
+    if (olds?.macAddress !== undefined) news.macAddress = olds.macAddress;
+    if (olds?.addresses !== undefined) news.addresses = olds.addresses;
     if (!known(news.connection) || !known(news.disks)) return [];
     const { shared } = context.api(news.connection);
     const found: Finding[] = [];
     findings.set(shared, found);
     try {
-      const look = lookAt(shared);
-      looks.set(shared, look);
-      look.catch(() => looks.delete(shared));
+      const look = await lookAt(shared);
+      news.macAddress = look.macAddress;
+      news.addresses = look.addresses;
       const immich = {
         ...news.immich,
         hasExistingAdmin: news.immich.existingAdmin !== undefined,
       };
-      const verdict = evaluate(await look, { ...news, immich }, Date.now() / 1000);
+      const verdict = evaluate(look, { ...news, immich }, Date.now() / 1000);
       if (verdict.failures.length === 0) {
-        verdict.failures.push(...(await refusedAdmin(context, news, await look)));
+        verdict.failures.push(...(await refusedAdmin(context, news, look)));
       }
       found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
       for (const notice of verdict.notices) await context.log("info", notice);
       // Nothing is mended on a Pi that is unfit: who only revokes a token must not be stopped by it.
       if (found.length === 0 && olds) {
-        news.repairs = repairs(olds, await drifted(await look, context));
+        news.repairs = repairs(olds, await drifted(look, context));
       }
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -195,22 +198,16 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
     return [];
   },
 
-  async create(context, inputs) {
-    return { id: "preflight", outputs: await outputsOf(context, inputs) };
+  async create(_context, inputs) {
+    return { id: "preflight", outputs: outputsOf(inputs) };
   },
 
   async read(_context, _id, state) {
     return state;
   },
 
-  async update(context, _id, olds, news) {
-    try {
-      return await outputsOf(context, news);
-    } catch (error) {
-      // The check has let it pass: somebody has left the family, and that changes nothing on the Pi.
-      if (!(error instanceof OutOfReach)) throw error;
-      return { ...news, macAddress: olds.macAddress, addresses: olds.addresses };
-    }
+  async update(_context, _id, _olds, news) {
+    return outputsOf(news);
   },
 
   async delete() {},

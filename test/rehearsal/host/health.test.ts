@@ -44,12 +44,10 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
 
   /** Its words go to the journal, as of all that systemd starts. */
   const asService = [
-    ...[
-      "sh",
-      "-c",
-      'exec 3>&1; export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/fd/3)"; exec "$@" 3>&-',
-      "sh",
-    ],
+    "sh",
+    "-c",
+    'exec 3>&1; export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/fd/3)"; exec "$@" 3>&-',
+    "sh",
   ];
 
   /** As the timer starts it, so long after the Pi's start and that much later than now. */
