@@ -5,6 +5,7 @@ import { UserError } from "../infra/settings/user-error.ts";
 import { adopt } from "./commands/adopt.ts";
 import { type BackupVerb, backup } from "./commands/backup.ts";
 import { destroy } from "./commands/destroy.ts";
+import { type ImagesOptions, images } from "./commands/images.ts";
 import { installPulumi } from "./commands/install-pulumi.ts";
 import { key } from "./commands/key.ts";
 import { restore } from "./commands/restore.ts";
@@ -13,12 +14,13 @@ import { secrets } from "./commands/secrets.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
 import type { EngineArgs } from "./engine.ts";
+import { usualStack } from "./stack-name.ts";
 
 const folder = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const program = new Command("ouchi")
   .description("The family's photos at home: deploy, look after and restore them.")
-  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", "prod")
+  .option("-s, --stack <name>", "the stack, Pulumi.<name>.yaml", usualStack(folder))
   .option("--config-file <file>", "another place for the stack's settings")
   .addOption(
     new Option("--engine <engine>", "who runs the program")
@@ -97,6 +99,16 @@ program
   .description("bring photos back from the newest backup, on the Pi; see: ouchi restore -- --help")
   .argument("[options...]", "handed on to the Pi's restore, after --")
   .action((options: string[]) => restore(engineArgs(), options));
+
+program
+  .command("images")
+  .description("which of the pinned container images are newer at their registries")
+  .option(
+    "--write [version]",
+    "write a lock file with them; Immich stays as it is, or goes to this version",
+  )
+  .option("--json", "for a program")
+  .action((options: ImagesOptions) => images(engineArgs(), options));
 
 program
   .command("sdcard")

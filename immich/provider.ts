@@ -1,5 +1,7 @@
 /** The provider as Pulumi's SDK serves it: picks the kind of resource, unwraps and wraps secrets. */
 import type * as provider from "@pulumi/pulumi/provider/index.js";
+import { admission, revocation } from "./access/admission.ts";
+import { strictServiceTokens } from "./access/strict-service-tokens.ts";
 import { admin } from "./admin.ts";
 import { ImmichApi } from "./api.ts";
 import type { Connection } from "./connection.ts";
@@ -17,9 +19,12 @@ type AnyKind = ResourceKind<Wire, Wire>;
 
 const kinds: Record<string, AnyKind> = {
   "immich:index:Admin": admin as unknown as AnyKind,
+  "immich:index:Admission": admission as unknown as AnyKind,
   "immich:index:Deployed": deployed as unknown as AnyKind,
   "immich:index:Preflight": preflight as unknown as AnyKind,
   "immich:index:Restarted": restarted as unknown as AnyKind,
+  "immich:index:Revocation": revocation as unknown as AnyKind,
+  "immich:index:StrictServiceTokens": strictServiceTokens as unknown as AnyKind,
   "immich:index:SystemSettings": systemSettings as unknown as AnyKind,
   "immich:index:User": user as unknown as AnyKind,
 };
@@ -84,7 +89,7 @@ export class ImmichProvider implements provider.Provider {
 
   async read(id: string, urn: string, state: Wire = {}): Promise<provider.ReadResult> {
     const kind = kindOf(urn);
-    if (!state.connection) {
+    if (!state.connection && !state.cloudflare) {
       throw new UserError(
         `"${urn.split("::").at(-1)}" cannot be imported by its id alone. It need not be: "pulumi up" adopts who and what is in Immich already.`,
       );

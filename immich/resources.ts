@@ -228,6 +228,93 @@ export class SystemSettings extends pulumi.CustomResource {
   }
 }
 
+/** The account at Cloudflare, for what its own provider has no resource for. */
+export interface CloudflareArgs {
+  /** Of the API v4, without a slash at the end. */
+  baseUrl: string;
+  accountId: string;
+  /** Secret. @default CLOUDFLARE_API_TOKEN of the environment */
+  apiToken: string | undefined;
+}
+
+export interface AdmissionArgs {
+  cloudflare: CloudflareArgs;
+  /** E-mail addresses of everyone whom the gate lets in. */
+  people: string[];
+  /** By "<person>-<phone>". */
+  phones: Record<
+    string,
+    { person: string; phone: string; secretVersion: number; overlapUntil?: string }
+  >;
+  /** Whether the account judges service tokens strictly, once this run has ended. */
+  strict: boolean;
+}
+
+/** Whom the gate lets in. Register it, and wait for it, before anything is changed: it then knows who leaves. */
+export class Admission extends pulumi.CustomResource {
+  /** What `Revocation` is to end; known in a preview. */
+  declare readonly revocations: pulumi.Output<Record<string, { count: number; phones: string[] }>>;
+
+  constructor(name: string, args: AdmissionArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:Admission",
+      name,
+      {
+        ...args,
+        cloudflare: sealedAccount(args.cloudflare),
+        revocations: undefined,
+        withoutCookies: undefined,
+        usedVersions: undefined,
+      },
+      { version, ...opts },
+    );
+  }
+}
+
+export interface RevocationArgs {
+  cloudflare: CloudflareArgs;
+  host: string;
+  /** The id of the host's Access application. */
+  application: pulumi.Input<string>;
+  /** Whether it was taken over, with sessions that are open. */
+  adopted: boolean;
+  /** Of the `Admission`. */
+  revocations: Admission["revocations"];
+}
+
+/** Ends the sessions of who is let in no more. Give it policies and tokens as dependencies: they must be changed before. */
+export class Revocation extends pulumi.CustomResource {
+  constructor(name: string, args: RevocationArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:Revocation",
+      name,
+      { ...args, cloudflare: sealedAccount(args.cloudflare) },
+      { version, ...opts },
+    );
+  }
+}
+
+export interface StrictServiceTokensArgs {
+  cloudflare: CloudflareArgs;
+  /** As it is now. */
+  found: boolean;
+}
+
+/** Has the whole Cloudflare account judge service tokens strictly; that stays when the resource goes. */
+export class StrictServiceTokens extends pulumi.CustomResource {
+  constructor(name: string, args: StrictServiceTokensArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "immich:index:StrictServiceTokens",
+      name,
+      { ...args, cloudflare: sealedAccount(args.cloudflare), repairs: undefined },
+      { version, ...opts },
+    );
+  }
+}
+
+const sealedAccount = ({ apiToken, ...rest }: CloudflareArgs): pulumi.Inputs =>
+  apiToken === undefined ? rest : { ...rest, apiToken: pulumi.secret(apiToken) };
+
 const sealedCredentials = ({ email, password }: CredentialsArgs) => ({
   email,
   password: pulumi.secret(password),

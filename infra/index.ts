@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { Deployed, Preflight } from "../immich/resources.ts";
 import { ProtectedSecrets } from "./backup/protected-secrets.ts";
 import { readAccount } from "./cloudflare/account.ts";
+import { admit } from "./cloudflare/admission.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
@@ -28,8 +29,9 @@ async function house() {
   const onThePi = { connection, contents: contents(settings, bundles) };
 
   // Nothing is registered before both ends were found fit.
+  const api = cloudflareApi();
   const account = await readAccount({
-    ...cloudflareApi(),
+    ...api,
     ...{ accountId, domain, host },
     adoptedRecord: settings.adopt.record,
   });
@@ -50,9 +52,16 @@ async function house() {
   });
   await settled(preflight.urn);
 
+  const cloudflare = {
+    ...{ accountId, baseUrl: api.baseUrl },
+    // A token of the environment stays there: it comes into no state.
+    apiToken: pulumi.runtime.getConfig("cloudflare:apiToken"),
+  };
+  const admission = await admit("admission", { account, host, settings, cloudflare });
+
   const secrets = new ProtectedSecrets("secrets", { borgPassphrase: settings.borgPassphrase });
 
-  const edge = new Edge("edge", { account, host, settings });
+  const edge = new Edge("edge", { account, host, settings, cloudflare, admission });
   const server = new HomeServer("pi", {
     connection,
     bundles,

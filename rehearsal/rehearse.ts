@@ -8,10 +8,11 @@ import { execa } from "execa";
 import type { EngineName } from "./engine-run.ts";
 import { PromiseBroken } from "./story/step.ts";
 import { story } from "./story/story.ts";
-import { World } from "./world.ts";
+import { type ServiceTokenMode, World } from "./world.ts";
 
-const usage = `usage: npm run rehearse -- [--engine rehearsal|pulumi] [--until STEP] [--keep | --down]
+const usage = `usage: npm run rehearse -- [--engine rehearsal|pulumi] [--service-tokens strict|older] [--until STEP] [--keep | --down]
   --engine  who runs the program; pulumi where there is such a command, else rehearsal
+  --service-tokens  how the Cloudflare account judges them: older, as before October 2026, gives phones a cookie
   --until   stop after this step of the story
   --keep    leave the world running, and print how to enter it
   --down    end the world that is kept, or being rehearsed`;
@@ -22,6 +23,7 @@ const living = join(root, "living.json");
 const { values } = parseArgs({
   options: {
     engine: { type: "string" },
+    "service-tokens": { type: "string" },
     until: { type: "string" },
     keep: { type: "boolean", default: false },
     down: { type: "boolean", default: false },
@@ -39,6 +41,7 @@ if (values.help) {
 
 async function rehearse(): Promise<number> {
   const engine = await chooseEngine(values.engine);
+  const serviceTokens = chooseMode(values["service-tokens"]);
   const last = Number(values.until ?? story.length);
   if (await livingWorld()) {
     console.log(
@@ -70,6 +73,7 @@ async function rehearse(): Promise<number> {
     world = await World.build({
       folder: join(root, "world"),
       engine,
+      serviceTokens,
       say: (line) => console.log(`  ${line} … ${seconds(began)}`),
       signal: interruption.signal,
     });
@@ -107,6 +111,11 @@ async function chooseEngine(wanted: string | undefined): Promise<EngineName> {
   if (wanted !== undefined) throw new Error(`There is no engine "${wanted}".\n${usage}`);
   const { exitCode } = await execa("pulumi", ["version"], { reject: false });
   return exitCode === 0 ? "pulumi" : "rehearsal";
+}
+
+function chooseMode(wanted = "strict"): ServiceTokenMode {
+  if (wanted === "strict" || wanted === "older") return wanted;
+  throw new Error(`Service tokens are judged "strict" or "older", not "${wanted}".\n${usage}`);
 }
 
 function keep(world: World): void {

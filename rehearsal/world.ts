@@ -36,10 +36,14 @@ interface Outputs {
   people: Record<string, PersonSecrets>;
 }
 
+export type ServiceTokenMode = "strict" | "older";
+
 export interface WorldOptions {
   /** Where the world keeps its files while it lives; emptied first. */
   folder: string;
   engine: EngineName;
+  /** How the Cloudflare account judges service tokens; "older", as before October 2026, gives phones a cookie. @default strict */
+  serviceTokens?: ServiceTokenMode | undefined;
   /** Told what is being built. */
   say: (line: string) => void;
   /** Ends a world that is still being built, which then rejects. */
@@ -125,7 +129,7 @@ export class World {
   }
 
   static async #assemble(
-    { folder, engine: engineName, say }: WorldOptions,
+    { folder, engine: engineName, serviceTokens = "strict", say }: WorldOptions,
     closers: (() => Promise<unknown>)[],
   ): Promise<World> {
     await rm(folder, { recursive: true, force: true });
@@ -150,6 +154,7 @@ export class World {
       accountId: "0c0ffee00c0ffee00c0ffee00c0ffee0",
       zoneName: "yamada.test",
       teamName: "yamada",
+      strictServiceTokens: serviceTokens === "strict",
       apiTokens: [{ value: apiToken }],
     });
     closers.push(() => pretend.close());
@@ -259,7 +264,7 @@ export class World {
 
   /** A client with the headers of one phone, as the outputs say now. */
   async phoneHeaders(name: string, phone: string): Promise<EdgeClient> {
-    return this.edge.with((await this.person(name)).phones[phone]!);
+    return this.edge.keepingCookies().with((await this.person(name)).phones[phone]!);
   }
 
   /** One person's phone, signed in to Immich. */

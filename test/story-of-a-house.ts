@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { story } from "../rehearsal/story/story.ts";
-import { World } from "../rehearsal/world.ts";
+import { type ServiceTokenMode, World } from "../rehearsal/world.ts";
 
 const minutes = 60_000;
 
@@ -14,7 +14,11 @@ const rowOf = (step: number) => (rows[step] ? ` (row ${rows[step]})` : "");
  *
  * One world for all of them: each step goes on from what the ones before have left.
  */
-export function storyOfAHouse(title: string, last = story.length): void {
+export function storyOfAHouse(
+  title: string,
+  last = story.length,
+  serviceTokens: ServiceTokenMode = "strict",
+): void {
   describe(title, () => {
     let world: World | undefined;
     let broken: number | undefined;
@@ -23,6 +27,7 @@ export function storyOfAHouse(title: string, last = story.length): void {
       world = await World.build({
         folder: join(import.meta.dirname, "../.rehearsal/world-of-tests"),
         engine: "rehearsal",
+        serviceTokens,
         say: (line) => console.log(`building ${line}`),
       });
     }, 30 * minutes);

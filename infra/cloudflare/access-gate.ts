@@ -12,7 +12,7 @@ export interface AccessGateArgs {
   host: string;
   /** Everyone whose e-mail address opens the gate in a browser, and their phones. */
   family: Person[];
-  /** How long a sign-in lasts, such as "730h". */
+  /** How long a person's sign-in lasts, such as "730h". */
   sessionDuration: string;
   /** How long a phone's token lasts from when it is made, such as "8760h". */
   tokenDuration: string;
@@ -36,6 +36,13 @@ export interface PhoneHeaders {
   "CF-Access-Client-Secret": string | null;
 }
 
+/**
+ * How long Cloudflare's answer to a phone's headers opens the gate without them, where it gives a cookie. The phone
+ * sends its headers with every request, and needs none. It is the shortest time that the dashboard offers but for
+ * "expires immediately": the connector would then find the JWT of each request at its end.
+ */
+const phoneSession = "15m";
+
 /** Precedence of the policies in the application: the phones' comes first, as Service Auth does at Cloudflare. */
 const precedence = { phones: 1, family: 2 };
 
@@ -45,6 +52,8 @@ export class AccessGate extends pulumi.ComponentResource {
   readonly audience: pulumi.Output<string>;
   /** By person, then by phone. Secret. */
   readonly headers: Record<string, Record<string, pulumi.Output<PhoneHeaders>>> = {};
+  /** The application's id. */
+  readonly application: pulumi.Output<string>;
   /** By "<person>-<phone>": when the token ends, ISO 8601 in UTC. */
   readonly expiry: Record<string, pulumi.Output<string>> = {};
   readonly #name: string;
@@ -62,6 +71,7 @@ export class AccessGate extends pulumi.ComponentResource {
     );
     const people = this.#policy("family", {
       decision: "allow",
+      sessionDuration: args.sessionDuration,
       includes: family.map(({ email }) => ({ email: { email } })),
     });
     const policies = [{ id: people.id, precedence: precedence.family }];
@@ -69,11 +79,14 @@ export class AccessGate extends pulumi.ComponentResource {
     if (tokens.length > 0) {
       const phones = this.#policy("phones", {
         decision: "non_identity",
+        sessionDuration: phoneSession,
         includes: tokens.map(({ id }) => ({ serviceToken: { tokenId: id } })),
       });
       policies.unshift({ id: phones.id, precedence: precedence.phones });
     }
-    this.audience = this.#application(signIns, policies).aud;
+    const application = this.#application(signIns, policies);
+    this.application = application.id;
+    this.audience = application.aud;
     this.registerOutputs({ audience: this.audience });
   }
 
@@ -114,6 +127,11 @@ export class AccessGate extends pulumi.ComponentResource {
       { accountId, name: item.name, duration: tokenDuration, ...rotation(phone) },
       inventory.options(this, item, {
         additionalSecretOutputs: ["clientSecret"],
+        // Without the two lines of a rotation, which somebody took out again, the token stays as they made it.
+        ignoreChanges:
+          phone.overlapUntil === undefined
+            ? ["clientSecretVersion", "previousClientSecretExpiresAt"]
+            : [],
         hooks: { afterUpdate: [(update) => refuseLostSecret(person, phone, update)] },
       }),
     );
@@ -131,16 +149,16 @@ export class AccessGate extends pulumi.ComponentResource {
 
   #policy(
     role: "phones" | "family",
-    args: Pick<cloudflare.ZeroTrustAccessPolicyArgs, "decision" | "includes">,
+    args: Pick<cloudflare.ZeroTrustAccessPolicyArgs, "decision" | "includes" | "sessionDuration">,
   ): cloudflare.ZeroTrustAccessPolicy {
-    const { accountId, host, sessionDuration, inventory } = this.#args;
+    const { accountId, host, inventory } = this.#args;
     const item = {
       kind: "policy",
       name: names.policy(role, host),
     } as const;
     const policy = new cloudflare.ZeroTrustAccessPolicy(
       `${this.#name}-policy-${role}`,
-      { accountId, name: item.name, sessionDuration, ...args },
+      { accountId, name: item.name, ...args },
       inventory.options(this, item),
     );
     inventory.keepOnly(item, policy);

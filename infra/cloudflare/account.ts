@@ -19,6 +19,11 @@ export interface Account {
   zoneId: string;
   /** `<teamName>.cloudflareaccess.com` is where people sign in. */
   teamName: string;
+  /**
+   * Whether service tokens are judged strictly, as in organizations made since 2026-10-05. In the older way the answer
+   * to a token's headers carries a cookie, which opens the gate as long as its policy's session lasts.
+   */
+  strictServiceTokens: boolean;
   identityProviders: (Named & { type: string })[];
   serviceTokens: ServiceToken[];
   policies: Policy[];
@@ -69,46 +74,41 @@ export const recordComment = "ouchi-photos";
  *   or the host's name already leads elsewhere.
  */
 export async function readAccount(args: AccountArgs): Promise<Account> {
-  const { accountId, domain, host } = args;
+  const { accountId, domain, host, apiToken } = args;
+  refuseNoToken(apiToken);
   const api = new CloudflareApi(args);
-  const read = async <T>(path: string, permission: string): Promise<T> => {
-    const answer = await get<T>(api, path);
+  const judged = async <T>(path: string, permission: string, reading: Promise<Answer<T>>) => {
+    const answer = await unchanged(reading);
     if (answer.status === 401 || answer.status === 403) await verifyToken(api, accountId);
     return resultOf(path, permission, answer);
   };
+  const read = <T>(path: string, permission: string) => judged(path, permission, api.get<T>(path));
+  const list = <T>(path: string, permission: string) => judged(path, permission, api.list<T>(path));
   const account = `/accounts/${accountId}`;
   // First and alone: a token that does not work is then said once.
-  const [zone] = await read<{ id: string }[]>(
-    `/zones?name=${encodeURIComponent(domain)}`,
-    permissions.zone,
-  );
-  if (!zone) {
-    throw new UserError(
-      `Cloudflare knows no zone "${domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
-    );
-  }
-  const [teamName, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
+  const zones = await read<Zone[]>(`/zones?name=${encodeURIComponent(domain)}`, permissions.zone);
+  const zone = fitZone(zones, domain, accountId);
+  const [organization, identityProviders, records, serviceTokens, tunnels, policies, alerts] =
     await Promise.all([
-      readTeamName(api, accountId),
-      read<Account["identityProviders"]>(
-        `${account}/access/identity_providers?per_page=100`,
+      readOrganization(api, accountId),
+      list<Account["identityProviders"][number]>(
+        `${account}/access/identity_providers`,
         permissions.organization,
       ),
       read<DnsRecord[]>(
         `/zones/${zone.id}/dns_records?name.exact=${encodeURIComponent(host)}`,
         permissions.record,
       ),
-      read<ServiceToken[]>(
-        `${account}/access/service_tokens?per_page=100`,
-        permissions.serviceToken,
-      ),
+      list<ServiceToken>(`${account}/access/service_tokens`, permissions.serviceToken),
       read<Tunnel[]>(`${account}/cfd_tunnel?is_deleted=false&per_page=100`, permissions.tunnel),
-      read<Policy[]>(`${account}/access/policies?per_page=100`, permissions.access),
+      list<Policy>(`${account}/access/policies`, permissions.access),
       read<Named[]>(`${account}/alerting/v3/policies`, permissions.alert),
     ]);
   refuseForeignRecord(args, records);
   return {
-    ...{ api, accountId, zoneId: zone.id, teamName },
+    ...{ api, accountId, zoneId: zone.id },
+    teamName: organization.auth_domain.split(".")[0]!,
+    strictServiceTokens: organization.strict_service_token_auth === true,
     ...{ identityProviders, serviceTokens, policies, tunnels, alerts, records },
   };
 }
@@ -124,10 +124,79 @@ function refuseForeignRecord({ host, adoptedRecord }: AccountArgs, records: DnsR
   );
 }
 
+/** As Cloudflare lists a zone. */
+interface Zone {
+  id: string;
+  status: string;
+  paused: boolean;
+  /** "full" where Cloudflare's name servers are the domain's own. */
+  type: string;
+  name_servers?: string[];
+  account: { id: string };
+}
+
+/** A domain may be a zone of several accounts at once, and serves in one of them. */
+function fitZone(zones: Zone[], domain: string, accountId: string): Zone {
+  const zone = zones.find(({ account }) => account.id === accountId);
+  const [elsewhere] = zones;
+  if (!zone) {
+    throw new UserError(
+      elsewhere
+        ? `The domain "${domain}" is in another Cloudflare account, ${elsewhere.account.id}, than the setting accountId names: give the one that holds the domain. Nothing was changed.`
+        : `Cloudflare knows no zone "${domain}" that this API token may see. Open the domain at Cloudflare and include it in the token's zone resources, or mend the setting domain. Nothing was changed.`,
+    );
+  }
+  const refuse = (why: string, cure: string) =>
+    new UserError(
+      `The domain "${domain}" does not serve by Cloudflare yet: ${why}. ${cure} Nothing was changed.`,
+    );
+  if (zone.status !== "active") {
+    const servers = (zone.name_servers ?? []).join(" and ");
+    throw refuse(
+      `its zone is "${zone.status}" there`,
+      zone.status === "pending" || zone.status === "moved"
+        ? `Set its name servers${servers ? ` to ${servers}` : ""} where you bought it, wait for Cloudflare's mail that it is active, and run this again.`
+        : "Look at it in Cloudflare's dashboard, and run this again once it is active.",
+    );
+  }
+  if (zone.paused) {
+    throw refuse(
+      "its zone is paused, and without Cloudflare in front there is no gate",
+      `Enable it in Cloudflare's dashboard (${domain} → Overview), and run this again.`,
+    );
+  }
+  if (zone.type !== "full") {
+    throw refuse(
+      `its zone is of the type "${zone.type}", whose records Cloudflare does not answer for by itself`,
+      "Change it to a full setup in Cloudflare's dashboard, or use another domain.",
+    );
+  }
+  return zone;
+}
+
+/** Cloudflare would answer 400 to what is no token at all, and say nothing of it. */
+function refuseNoToken(apiToken: string): void {
+  if (/^(?!cfk_)[A-Za-z0-9_-]{40,}$/.test(apiToken)) return;
+  const what = /^(?:cfk_.*|[0-9a-f]{37})$/.test(apiToken)
+    ? "the account's Global API Key, which is not one"
+    : /^\s|\s$/.test(apiToken)
+      ? "with a space or a line's end around it"
+      : /\s/.test(apiToken)
+        ? "with a space in it, perhaps its label"
+        : /[^\x20-\x7e]/.test(apiToken)
+          ? "with a letter in it that no token has, perhaps a full-width one"
+          : apiToken.length < 40
+            ? `of ${apiToken.length} characters, and a token has 40 or more`
+            : "with a character in it that no token has";
+  throw new UserError(
+    `What cloudflare:apiToken holds is no API token: it is ${what}. Copy the token alone from Cloudflare's dashboard, and set it by: pulumi config set --secret cloudflare:apiToken. Nothing was changed.`,
+  );
+}
+
 async function verifyToken(api: CloudflareApi, accountId: string): Promise<void> {
   // A user-owned and an account-owned token are each verified at their own address.
   for (const path of ["/user/tokens/verify", `/accounts/${accountId}/tokens/verify`]) {
-    const { status, body } = await get<{ status: string }>(api, path);
+    const { status, body } = await unchanged(api.get<{ status: string }>(path));
     if (status === 200 && body?.success && body.result.status === "active") return;
   }
   throw new UserError(
@@ -135,16 +204,21 @@ async function verifyToken(api: CloudflareApi, accountId: string): Promise<void>
   );
 }
 
-async function readTeamName(api: CloudflareApi, accountId: string): Promise<string> {
+interface Organization {
+  auth_domain: string;
+  strict_service_token_auth?: boolean;
+}
+
+async function readOrganization(api: CloudflareApi, accountId: string): Promise<Organization> {
   const path = `/accounts/${accountId}/access/organizations`;
-  const answer = await get<{ auth_domain: string } | null>(api, path);
+  const answer = await unchanged(api.get<Organization | null>(path));
   const { status, body } = answer;
   if (status === 404 || (status === 200 && body?.success && !body.result?.auth_domain)) {
     throw new UserError(
       `The Cloudflare account ${accountId} has no Zero Trust organization yet. Open https://one.dash.cloudflare.com once, choose a team name and the free plan, then run this again. Nothing was changed.`,
     );
   }
-  return resultOf(path, permissions.organization, answer)!.auth_domain.split(".")[0]!;
+  return resultOf(path, permissions.organization, answer)!;
 }
 
 function resultOf<T>(path: string, permission: string, { status, body }: Answer<T>): T {
@@ -160,9 +234,9 @@ function resultOf<T>(path: string, permission: string, { status, body }: Answer<
   );
 }
 
-async function get<T>(api: CloudflareApi, path: string): Promise<Answer<T>> {
+async function unchanged<T>(reading: Promise<T>): Promise<T> {
   try {
-    return await api.get<T>(path);
+    return await reading;
   } catch (error) {
     if (error instanceof UserError) throw new UserError(`${error.message} Nothing was changed.`);
     throw error;

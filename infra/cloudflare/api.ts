@@ -11,6 +11,8 @@ export interface CloudflareApiArgs {
 export interface Answer<T> {
   status: number;
   body: Envelope<T> | undefined;
+  /** When Cloudflare answered, by its own clock; the laptop's may be wrong. */
+  at: Date;
 }
 
 interface Envelope<T> {
@@ -20,10 +22,12 @@ interface Envelope<T> {
   result_info?: { page?: number; per_page?: number; total_pages?: number; total_count?: number };
 }
 
+/** The most that Cloudflare's lists of Access take. */
+const perPage = 100;
 const tries = 4;
 const longestWaitSeconds = 60;
 
-/** Cloudflare's API v4, for what the kit itself reads and clears away. Making things is the provider's. */
+/** Cloudflare's API v4, for what the kit itself reads, clears away and ends. Making things is the provider's. */
 export class CloudflareApi {
   readonly #args: CloudflareApiArgs;
 
@@ -41,6 +45,37 @@ export class CloudflareApi {
   }
 
   /**
+   * A whole list, page by page: an account may hold other people's things by the hundred.
+   *
+   * @param path without a query of its own
+   * @returns the first answer that is no success, or all that there is
+   * @throws {UserError} when Cloudflare cannot be reached.
+   */
+  async list<T>(path: string): Promise<Answer<T[]>> {
+    const all: T[] = [];
+    for (let page = 1; ; page++) {
+      const answer = await this.get<T[]>(
+        `${path}?per_page=${perPage}${page > 1 ? `&page=${page}` : ""}`,
+      );
+      const { status, body } = answer;
+      if (status !== 200 || !body?.success) return answer;
+      all.push(...body.result);
+      if (page >= (body.result_info?.total_pages ?? 1)) {
+        return { ...answer, body: { ...body, result: all } };
+      }
+    }
+  }
+
+  /**
+   * Sends a request that may safely arrive twice: it is repeated as a reading is.
+   *
+   * @throws {UserError} when Cloudflare cannot be reached.
+   */
+  send<T>(method: "POST" | "PATCH", path: string, body: object): Promise<Answer<T>> {
+    return this.#send(method, path, body);
+  }
+
+  /**
    * Removes one thing. That it is gone already is no error.
    *
    * @throws {UserError} when Cloudflare refuses, or cannot be reached.
@@ -53,7 +88,7 @@ export class CloudflareApi {
     );
   }
 
-  async #send<T>(method: string, path: string): Promise<Answer<T>> {
+  async #send<T>(method: string, path: string, content?: object): Promise<Answer<T>> {
     const { baseUrl, apiToken } = this.#args;
     for (let attempt = 1; ; attempt++) {
       let response: Response | undefined;
@@ -61,7 +96,11 @@ export class CloudflareApi {
       try {
         response = await fetch(baseUrl + path, {
           method,
-          headers: { authorization: `Bearer ${apiToken}` },
+          headers: {
+            authorization: `Bearer ${apiToken}`,
+            ...(content && { "content-type": "application/json" }),
+          },
+          ...(content && { body: JSON.stringify(content) }),
           signal: AbortSignal.timeout(30_000),
         });
       } catch (error) {
@@ -70,7 +109,8 @@ export class CloudflareApi {
       const passing = !response || response.status === 429 || response.status >= 500;
       if (!passing) {
         const body = (await response!.json().catch(() => undefined)) as Envelope<T> | undefined;
-        return { status: response!.status, body };
+        const at = new Date(response!.headers.get("date") ?? Date.now());
+        return { status: response!.status, body, at };
       }
       if (attempt === tries) {
         throw new UserError(

@@ -1,10 +1,17 @@
 import * as pulumi from "@pulumi/pulumi";
+import {
+  type Admission,
+  type CloudflareArgs,
+  Revocation,
+  StrictServiceTokens,
+} from "../../immich/resources.ts";
 import type { Settings } from "../settings/schema.ts";
 import { AccessGate } from "./access-gate.ts";
 import type { Account } from "./account.ts";
 import { Alerts } from "./alerts.ts";
 import { Hostname } from "./hostname.ts";
 import { Inventory } from "./inventory.ts";
+import { durationOfTokens } from "./token-duration.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export interface EdgeArgs {
@@ -12,6 +19,9 @@ export interface EdgeArgs {
   /** The whole name, such as photos.yamada.jp. */
   host: string;
   settings: Settings;
+  cloudflare: CloudflareArgs;
+  /** Whom the gate lets in, registered before. */
+  admission: Admission;
 }
 
 /** All that is at Cloudflare. The host's name comes last, by `publish`: until then nothing leads here. */
@@ -19,6 +29,7 @@ export class Edge extends pulumi.ComponentResource {
   readonly gate: AccessGate;
   readonly tunnel: Tunnel;
   readonly alerts: Alerts;
+  readonly #revocation: Revocation;
   readonly #args: EdgeArgs;
   readonly #inventory: Inventory;
 
@@ -26,7 +37,7 @@ export class Edge extends pulumi.ComponentResource {
     super("ouchi:cloudflare:Edge", name, {}, opts);
     this.#args = args;
     this.#inventory = new Inventory(args.account);
-    const { account, host, settings } = args;
+    const { account, host, settings, cloudflare } = args;
     const { accountId, family, googleClientId, googleClientSecret } = settings;
     const common = { accountId, host, inventory: this.#inventory };
     const child = { parent: this };
@@ -36,7 +47,7 @@ export class Edge extends pulumi.ComponentResource {
         ...common,
         family,
         sessionDuration: settings.sessionDuration,
-        tokenDuration: settings.tokenDuration,
+        tokenDuration: durationOfTokens(settings.tokenDuration, settings.tokensRenewedOn),
         identityProviders: account.identityProviders,
         google:
           googleClientId && googleClientSecret
@@ -44,6 +55,25 @@ export class Edge extends pulumi.ComponentResource {
             : undefined,
       },
       child,
+    );
+    const strict = settings.strictServiceTokens
+      ? [
+          new StrictServiceTokens(
+            "strict-service-tokens",
+            { cloudflare, found: account.strictServiceTokens },
+            child,
+          ),
+        ]
+      : [];
+    // Policies and tokens first: whose session ends before could begin another.
+    this.#revocation = new Revocation(
+      "revocation",
+      {
+        ...{ cloudflare, host, application: this.gate.application },
+        adopted: settings.adopt.application !== undefined,
+        revocations: args.admission.revocations,
+      },
+      { ...child, dependsOn: [this.gate, ...strict] },
     );
     this.tunnel = new Tunnel(
       "tunnel",
@@ -73,7 +103,10 @@ export class Edge extends pulumi.ComponentResource {
         target: this.tunnel.target,
         inventory: this.#inventory,
       },
-      { parent: this, dependsOn: [this.gate, this.tunnel, this.alerts, ...dependsOn] },
+      {
+        parent: this,
+        dependsOn: [this.gate, this.#revocation, this.tunnel, this.alerts, ...dependsOn],
+      },
     );
   }
 }

@@ -6,6 +6,8 @@ export const permissions = {
   access: "Access: Apps and Policies Edit",
   serviceToken: "Access: Service Tokens Edit",
   organization: "Access: Organizations, Identity Providers, and Groups Edit",
+  /** Since 2026-01-22; Cloudflare's reference of the API has the one above let `revoke_user` by, too. */
+  revoke: "Access: Organizations Revoke",
   alert: "Notifications Edit",
 } as const;
 

@@ -21,7 +21,7 @@ export function expiryWarnings(
       const when = token.expires_at.slice(0, 10);
       const ends = left < 0 ? `ended on ${when}, and the phone is locked out` : `ends on ${when}`;
       return [
-        `The token of ${name}'s ${phone.name} ${ends}. Lengthen it at Cloudflare: Zero Trust → Access → Service auth → Service Tokens → Refresh; the phone's headers stay as they are.`,
+        `The token of ${name}'s ${phone.name} ${ends}. Set ouchi-photos:tokensRenewedOn: "${now.toISOString().slice(0, 10)}" and run "up": it renews the tokens of all phones, whose headers stay as they are.`,
       ];
     }),
   );

@@ -48,6 +48,15 @@ const machineLearning = z.union(
   },
 );
 
+/** Pulumi hands a setting at the top over as text. */
+const flag = z.union(
+  [
+    z.literal([true, "true"]).transform(() => true),
+    z.literal([false, "false"]).transform(() => false),
+  ],
+  { error: (issue) => `is ${quoted(issue.input)}: give true or false` },
+);
+
 /** Never shown in an error: who knows it reads along, speaks for the Pi, or opens the archives. */
 const secretText = (pattern: RegExp, form: string) =>
   text(`give ${form}`).refine(
@@ -107,6 +116,14 @@ const timestamp = text('give a time in UTC, quoted: "2026-12-01T00:00:00Z"').sup
       });
     }
   },
+);
+
+const renewalDay = text('give a day, quoted: "2027-10-01"').refine(
+  (value) =>
+    /^20\d\d-\d\d-\d\d$/.test(value) &&
+    value >= "2026-01-01" &&
+    new Date(`${value}T00:00:00Z`).toISOString().startsWith(value),
+  { error: (issue) => `is ${quoted(issue.input)}: give a day since 2026, quoted: "2027-10-01"` },
 );
 
 const timeZone = text("give a time zone such as Asia/Tokyo").refine(isTimeZone, {
@@ -491,6 +508,17 @@ export const settingsSchema = z
       .default("730h"),
     /** How long a phone's token lasts from when it is made. @default 8760h */
     tokenDuration: hours("give how long a phone's token lasts").default("8760h"),
+    /**
+     * Whether the whole Cloudflare account is to judge service tokens strictly: no cookie opens the gate beside a phone's headers. Accounts
+     * since October 2026 do so anyway. true switches it on, for all of the account's applications, and nothing switches it off.
+     * @default it stays as it is
+     */
+    strictServiceTokens: flag.optional(),
+    /**
+     * The day on which all phones' tokens are renewed, quoted: another day than before, and the next up lets each of them last
+     * `tokenDuration` from then on. Their headers stay. @default they end as they were made
+     */
+    tokensRenewedOn: renewalDay.optional(),
     /** Client id of the OAuth client with which people sign in by Google, too. @default the mailed code alone */
     googleClientId: text("give the client id of Google's OAuth client").optional(),
     /** The secret that belongs to it; a secret of the stack. */

@@ -220,14 +220,9 @@ export class AccessGate {
       }
       return { jwt, reason: "a session", who: claims.email, email: claims.email };
     }
-    // Service tokens are checked with every request, also behind a cookie.
+    // It lasts as long as it was given, whatever becomes of the token.
     const token = this.#state.data.serviceTokens.find((one) => one.clientId === claims.common_name);
-    const alive =
-      token?.enabled &&
-      (token.expiresAt === null || new Date(token.expiresAt) > this.#state.clock.now());
-    return alive
-      ? { jwt, reason: "a service token's session", who: token.name }
-      : { trouble: "a session of a service token that is no more" };
+    return { jwt, reason: "a service token's session", who: token?.name ?? "a token that is gone" };
   }
 
   /** What a person who has proven an address may have: a token for the application, or a reason why not. */

@@ -62,6 +62,7 @@ export function createApi({ state, tunnels, faults, calls, log }: ApiOptions): H
   app.use(async (context, next) => {
     const { method } = context.req;
     const path = new URL(context.req.url).pathname.replace(/^\/client\/v4/, "");
+    context.header("date", state.clock.now().toUTCString());
     const entry: LoggedCall = { at: state.timestamp(), method, path, status: 0, errors: [] };
     calls.push(entry);
     const fault = faults.take(method, path);

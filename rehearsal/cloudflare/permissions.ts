@@ -10,7 +10,9 @@ const permissionGroups = [
 ] as const;
 
 type PermissionGroup = (typeof permissionGroups)[number];
-export type Permission = `${PermissionGroup} ${"Read" | "Edit"}`;
+/** Since January 2026 there is one for the revocation of a person alone. */
+const revoke = "Access: Organizations Revoke";
+export type Permission = `${PermissionGroup} ${"Read" | "Edit"}` | typeof revoke;
 
 /** What the README tells the owner to tick. */
 export const kitPermissions: readonly Permission[] = [
@@ -20,16 +22,22 @@ export const kitPermissions: readonly Permission[] = [
   "Access: Apps and Policies Edit",
   "Access: Service Tokens Edit",
   "Access: Organizations, Identity Providers, and Groups Edit",
+  revoke,
   "Notifications Edit",
 ];
 
-/** Edit includes Read. */
+/** Edit includes Read; editing the organization includes revoking, as the reference of the API has it. */
 export function permits(granted: readonly Permission[], wanted: Permission): boolean {
+  if (wanted === revoke) {
+    const edit = "Access: Organizations, Identity Providers, and Groups Edit";
+    return granted.includes(revoke) || granted.includes(edit);
+  }
   return (
     granted.includes(wanted) || granted.includes(wanted.replace(/ Read$/, " Edit") as Permission)
   );
 }
 
 export function isPermission(text: string): text is Permission {
+  if (text === revoke) return true;
   return permissionGroups.some((group) => text === `${group} Read` || text === `${group} Edit`);
 }

@@ -28,6 +28,14 @@ export interface Zone {
   id: string;
   name: string;
   createdOn: string;
+  /** @default active */
+  status?: "active" | "pending" | "moved" | "initializing";
+  /** @default false */
+  paused?: boolean;
+  /** @default full */
+  type?: "full" | "partial" | "secondary";
+  /** Of a zone of the same name that another account has. @default the account's */
+  accountId?: string;
 }
 
 export interface DnsRecord {

@@ -25,17 +25,40 @@ export class EdgeClient {
   readonly #port: number;
   readonly #authority: string;
   readonly #headers: Record<string, string>;
+  /** By name; undefined for a client that keeps none. */
+  readonly #cookies: Map<string, string> | undefined;
 
-  constructor(host: string, port: number, authority: string, headers: Record<string, string> = {}) {
+  constructor(
+    host: string,
+    port: number,
+    authority: string,
+    headers: Record<string, string> = {},
+    cookies?: Map<string, string>,
+  ) {
     this.host = host;
     this.#port = port;
     this.#authority = authority;
     this.#headers = headers;
+    this.#cookies = cookies;
   }
 
-  /** The same client with more headers on every request. */
+  /** The same client, and the same cookies, with more headers on every request. */
   with(headers: Record<string, string>): EdgeClient {
-    return new EdgeClient(this.host, this.#port, this.#authority, { ...this.#headers, ...headers });
+    return this.#copy({ ...this.#headers, ...headers }, this.#cookies);
+  }
+
+  /** One that keeps what cookies it is given, as an app does; it has those of this one so far. */
+  keepingCookies(): EdgeClient {
+    return this.#copy(this.#headers, new Map(this.#cookies));
+  }
+
+  /** Who has copied the cookies, and has no headers. */
+  cookiesAlone(): EdgeClient {
+    return this.#copy({}, new Map(this.#cookies));
+  }
+
+  #copy(headers: Record<string, string>, cookies: Map<string, string> | undefined): EdgeClient {
+    return new EdgeClient(this.host, this.#port, this.#authority, headers, cookies);
   }
 
   /** @throws when the connection fails or nothing is answered within two minutes. */
@@ -54,6 +77,9 @@ export class EdgeClient {
           headers: {
             host: this.host,
             ...this.#headers,
+            ...(this.#cookies?.size && {
+              cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join("; "),
+            }),
             ...(type ? { "content-type": type } : {}),
             ...(bytes ? { "content-length": String(bytes.length) } : {}),
             ...headers,
@@ -63,6 +89,10 @@ export class EdgeClient {
           const chunks: Buffer[] = [];
           incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
           incoming.on("error", reject);
+          for (const cookie of incoming.headers["set-cookie"] ?? []) {
+            const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
+            if (name) this.#cookies?.set(name, value!);
+          }
           incoming.on("end", () => {
             answered = true;
             const whole = Buffer.concat(chunks);

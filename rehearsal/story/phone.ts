@@ -10,13 +10,13 @@ export interface Asset {
   checksum: string;
 }
 
-/** The Immich app on one person's phone: the token's two headers on every request, and Immich's own sign-in. */
+/** The Immich app on one person's phone: the token's two headers and its cookies on every request, and Immich's own sign-in. */
 export class Phone {
   readonly edge: EdgeClient;
   #accessToken = "";
 
   constructor(edge: EdgeClient, headers: Record<string, string>) {
-    this.edge = edge.with(headers);
+    this.edge = edge.keepingCookies().with(headers);
   }
 
   /** The same sign-in with other headers, as after a rotation. */

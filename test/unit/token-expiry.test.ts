@@ -31,5 +31,5 @@ test("Tokens that end within 60 days are named, the family's alone (row 40)", ()
     "The token of ken's ended ended on 2026-11-23, and the phone is locked out",
     "The token of ken's soon ends on 2027-01-23",
   ]);
-  for (const warning of warnings) expect(warning).toContain("Service Tokens → Refresh");
+  for (const warning of warnings) expect(warning).toContain('tokensRenewedOn: "2026-11-24"');
 });

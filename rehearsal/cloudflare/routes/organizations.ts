@@ -26,7 +26,7 @@ export const organizations = [
   route(
     "POST",
     `${path}/revoke_user`,
-    write,
+    "Access: Organizations Revoke",
     ({ state, body }) => {
       state.person(body.email).revokedAt = state.clock.now().toISOString();
       state.save();

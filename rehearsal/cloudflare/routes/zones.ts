@@ -13,9 +13,9 @@ export const zones = [
         state.data.zones
           .filter(({ name }) => token.zones?.includes(name) ?? true)
           .filter(({ name }) => query.name === undefined || query.name === name)
-          .filter(() => query.status === undefined || query.status === "active")
-          .filter(() => (query["account.id"] ?? state.data.accountId) === state.data.accountId)
-          .map((zone) => present(zone, state)),
+          .map((zone) => present(zone, state))
+          .filter(({ status }) => (query.status ?? status) === status)
+          .filter(({ account }) => (query["account.id"] ?? account.id) === account.id),
         query,
       ),
     { query: [...pagination, "name", "status", "account.id", "match", "order", "direction"] },
@@ -31,9 +31,9 @@ function present(zone: Zone, state: CloudflareState): ZoneReply {
   return {
     id: zone.id,
     name: zone.name,
-    status: "active",
-    paused: false,
-    type: "full",
+    status: zone.status ?? "active",
+    paused: zone.paused ?? false,
+    type: zone.type ?? "full",
     development_mode: 0,
     name_servers: ["ada.ns.cloudflare.com", "ben.ns.cloudflare.com"],
     original_name_servers: null,
@@ -41,7 +41,7 @@ function present(zone: Zone, state: CloudflareState): ZoneReply {
     original_dnshost: null,
     modified_on: zone.createdOn,
     created_on: zone.createdOn,
-    activated_on: zone.createdOn,
+    activated_on: (zone.status ?? "active") === "active" ? zone.createdOn : null,
     meta: {
       step: 2,
       custom_certificate_quota: 0,
@@ -49,7 +49,10 @@ function present(zone: Zone, state: CloudflareState): ZoneReply {
       phishing_detected: false,
     },
     owner: { id: null as unknown as string, type: "user" },
-    account: { id: state.data.accountId, name: state.data.organization?.name ?? "family" },
+    account: {
+      id: zone.accountId ?? state.data.accountId,
+      name: state.data.organization?.name ?? "family",
+    },
     permissions: ["#dns_records:edit", "#dns_records:read", "#zone:read"],
     plan: {
       id: "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee",

@@ -353,13 +353,22 @@ export async function until(what: string, holds: () => Promise<boolean>): Promis
   }
 }
 
-/** Cookies as a browser keeps them, by host. */
+/** Cookies as a browser keeps them, by host; an app with headers of its own keeps them in the same way. */
 export class Browser {
   readonly #house: Pick<House, "send" | "control">;
+  readonly #headers: Record<string, string>;
   readonly #jar = new Map<string, Map<string, string>>();
 
-  constructor(house: Pick<House, "send" | "control">) {
+  constructor(house: Pick<House, "send" | "control">, headers: Record<string, string> = {}) {
     this.#house = house;
+    this.#headers = headers;
+  }
+
+  /** With the same cookies and no headers: a thief who has copied them. */
+  withoutHeaders(): Browser {
+    const browser = new Browser(this.#house);
+    for (const [host, jar] of this.#jar) browser.#jar.set(host, new Map(jar));
+    return browser;
   }
 
   cookie(name: string, at = host): string | undefined {
@@ -375,6 +384,7 @@ export class Browser {
       host: target.hostname,
       method: form ? "POST" : "GET",
       headers: {
+        ...this.#headers,
         ...(jar.size ? { cookie: [...jar].map(([k, v]) => `${k}=${v}`).join("; ") } : {}),
         ...(form ? { "content-type": "application/x-www-form-urlencoded" } : {}),
       },

@@ -50,16 +50,20 @@ export class EdgeHouse {
     world.state.on("changed", () => this.#watch());
   }
 
-  static async build(family: PersonSetting[] = [ken]): Promise<EdgeHouse> {
+  /** @param strict whether the account judges service tokens strictly, as those made since October 2026 */
+  static async build(family: PersonSetting[] = [ken], strict = true): Promise<EdgeHouse> {
     const clock = new Clock();
     const world = await startCloudflare({
       clock,
       accountId: account_id,
       zoneName: "example.com",
       teamName: "family",
+      strictServiceTokens: strict,
       apiTokens: [{ value: apiToken }],
     });
-    const folder = new ProjectFolder("edge");
+    const folder = new ProjectFolder("edge", [
+      { name: "immich", path: join(repository, "immich") },
+    ]);
     const { config } = parse(readFileSync(join(repository, "Pulumi.rehearsal.yaml"), "utf8"));
     folder.config({
       ...config,

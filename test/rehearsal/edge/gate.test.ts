@@ -18,7 +18,7 @@ describe("the edge, from nothing to nothing", () => {
 
   it("is made of these things, with these inputs", async () => {
     const { summary } = await house.up();
-    expect(summary.create).toBe(18);
+    expect(summary.create).toBe(20);
     expect(house.things()).toEqual([
       `alert ouchi-photos token-expiry (${hostOfEdge})`,
       `alert ouchi-photos tunnel-health (${hostOfEdge})`,
@@ -55,7 +55,7 @@ describe("the edge, from nothing to nothing", () => {
         { id: family.id, precedence: 2 },
       ],
     });
-    expect([phones.session_duration, family.session_duration]).toEqual(["730h", "730h"]);
+    expect([phones.session_duration, family.session_duration]).toEqual(["15m", "730h"]);
     expect(kens).toMatchObject({ duration: "8760h" });
     expect(data.tunnels[0]).toMatchObject({ configSrc: "cloudflare" });
     const configuration = data.tunnels[0]!.configuration as { config: { ingress: unknown } } | null;
@@ -152,6 +152,30 @@ describe("the edge, from nothing to nothing", () => {
     expect([await status(before), await status(after)]).toEqual([offline, offline]);
     house.clock.advance(3 * 3_600_000);
     expect([await status(before), await status(after)]).toEqual([past, offline]);
+  });
+
+  it("renews all phones' tokens by one setting; their headers stay, and the next run changes nothing", async () => {
+    const { data } = house.world.state;
+    const before = await house.headers();
+    house.clock.advance(300 * 24 * 3_600_000);
+    house.takeCalls();
+    house.set("tokensRenewedOn", "2027-10-01");
+    await house.up();
+    expect(lines(writes(house.takeCalls()))).toHaveLength(data.serviceTokens.length);
+    for (const { expiresAt } of data.serviceTokens) {
+      const left = Date.parse(expiresAt!) - house.clock.now().getTime();
+      expect(left / 3_600_000).toBeGreaterThanOrEqual(8759);
+    }
+    expect(await house.headers()).toEqual(before);
+    const status = async (headers: unknown) =>
+      (await house.send("/", { headers: headers as Record<string, string> })).status;
+    house.clock.advance(364 * 24 * 3_600_000);
+    expect([await status(before.ken!.iphone), await status(before.mio!.pixel)]).toEqual([530, 530]);
+    await house.up({ expectNoChanges: true });
+    house.set("tokensRenewedOn", "2028-09-29");
+    await house.up();
+    house.clock.advance(364 * 24 * 3_600_000);
+    expect(await status(before.ken!.iphone)).toBe(530);
   });
 
   it("moves to another hostname without a gap, and lets nobody in by the old one (row 42)", async () => {

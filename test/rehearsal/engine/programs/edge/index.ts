@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readAccount } from "../../../../../infra/cloudflare/account.ts";
+import { admit } from "../../../../../infra/cloudflare/admission.ts";
 import { Edge } from "../../../../../infra/cloudflare/edge.ts";
 import { program } from "../../../../../infra/program.ts";
 import { parseSettings } from "../../../../../infra/settings/settings.ts";
@@ -9,13 +10,18 @@ export default program(async () => {
   const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack());
   const { accountId, domain } = settings;
   const host = `${settings.hostname}.${domain}`;
-  const account = await readAccount({
+  const cloudflare = {
+    accountId,
     apiToken: pulumi.runtime.getConfig("cloudflare:apiToken")!,
     baseUrl: pulumi.runtime.getConfig("cloudflare:baseUrl")!,
-    ...{ accountId, domain, host },
+  };
+  const account = await readAccount({
+    ...cloudflare,
+    ...{ domain, host },
     adoptedRecord: settings.adopt.record,
   });
-  const edge = new Edge("edge", { account, host, settings });
+  const admission = await admit("admission", { account, host, settings, cloudflare });
+  const edge = new Edge("edge", { account, host, settings, cloudflare, admission });
   edge.publish([]);
   return {
     tokenExpiry: edge.gate.expiry,
