@@ -8,11 +8,11 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import * as sdk from "@immich/sdk";
 import { type Connection, OutOfReach, type SharedConnection, shown } from "../connection.ts";
 import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
-import { type Credentials, RefusedAdmin } from "../api.ts";
+import { RefusedAdmin } from "../api.ts";
+import { type Credentials, showMe } from "../calls.ts";
 import { type Disks, evaluate } from "./evaluate.ts";
 import { type Facts, lookCommand, NoLook, parseFacts } from "./facts.ts";
 import { ofTheHouse, type WantedImmich } from "./handmade.ts";
@@ -138,9 +138,7 @@ async function refusedAdmin(
   const serves =
     docker && ofTheHouse(docker).some((each) => each.name === "immich_server" && each.running);
   if (!serves || !existingAdmin || docker.admins.length === 0) return [];
-  const signedIn = context
-    .api(connection)
-    .admin(existingAdmin, "show its administrator", (options) => sdk.getMyUser(options));
+  const signedIn = context.api(connection).admin(existingAdmin, "show its administrator", showMe());
   try {
     await Promise.race([signedIn, sleep(answerTime, undefined, { ref: false })]);
     return [];
