@@ -1,6 +1,6 @@
 /** `immich:index:Restarted`: waits for a Pi that has said that it restarts. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Connection, OutOfReach, runCommand, type SharedConnection } from "./connection.ts";
+import { type Connection, OutOfReach, type SharedConnection } from "./connection.ts";
 import type { Context, ResourceKind } from "./resource-kind.ts";
 import { UserError } from "./user-error.ts";
 
@@ -12,20 +12,24 @@ export interface RestartedInputs {
 /** Milliseconds. A Pi takes one minute; one that checks its file systems takes longer. */
 const longestRestart = 10 * 60_000;
 const pollInterval = 3000;
-const answerTime = 20_000;
+const answerSeconds = 20;
+/** In words that every login shell reads alike. */
+const question = "exec sh -c 'echo boot: $(cat /proc/sys/kernel/random/boot_id)'";
 
 /** The boot that ends, when `text` announces it. */
 export function endingBoot(text: string): string | undefined {
   return /^restarts: ([0-9a-f-]{36})$/m.exec(text)?.[1];
 }
 
+/** The boot that answers; a login that prints something else is none. */
+export function answeredBoot(text: string): string | undefined {
+  return /^boot: ([0-9a-f-]{36})$/m.exec(text)?.[1];
+}
+
 async function bootId(shared: SharedConnection): Promise<string | undefined> {
   try {
-    const ran = await Promise.race([
-      shared.use((client) => runCommand(client, "cat /proc/sys/kernel/random/boot_id", "")),
-      sleep(answerTime, undefined, { ref: false }),
-    ]);
-    return ran?.code === 0 ? ran.stdout.trim() : undefined;
+    const ran = await shared.run(question, "", answerSeconds);
+    return answeredBoot(ran.stdout);
   } catch (error) {
     // Refused logins while it goes down or comes up, too: the host key alone is no passing thing.
     if (

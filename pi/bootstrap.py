@@ -1,7 +1,6 @@
-import json, os, subprocess, sys, tempfile
+import json, os, pathlib, subprocess, sys, tempfile
 sent = json.JSONDecoder().raw_decode(sys.stdin.buffer.read().decode().lstrip())[0]
-with tempfile.TemporaryDirectory() as folder:
-    for name, source in sent["program"].items():
-        open(os.path.join(folder, name), "w").write(source)
-    sys.exit(subprocess.run([sys.executable, "-B", folder + "/apply", sent["bundle"]["subject"]],
-                            input=json.dumps(sent["bundle"]).encode()).returncode)
+folder = tempfile.TemporaryDirectory()
+[pathlib.Path(folder.name, name).write_text(source) for name, source in sent["program"].items()]
+apply = [sys.executable, "-B", os.path.join(folder.name, "apply"), sent["bundle"]["subject"]]
+sys.exit(subprocess.run(apply, input=json.dumps(sent["bundle"]).encode()).returncode)

@@ -367,7 +367,9 @@ export function bootstrapInput(bundle: Bundle<"system">): string {
 
 /** Command lines, unquoted. The bundle goes to their standard input. */
 export function bootstrapCommand(): string[] {
-  return ["sudo", "-n", "python3", "-c", source("./bootstrap.py")];
+  // On one line, which every login shell takes in quotes.
+  const statements = source("./bootstrap.py").trim().replaceAll("\n", "; ");
+  return ["sudo", "-n", "python3", "-c", statements];
 }
 
 export function applyCommand(subject: Exclude<Subject, "system">): string[] {

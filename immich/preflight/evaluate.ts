@@ -63,10 +63,11 @@ export function evaluate(
   const fail = (property: string, reason: string) => failures.push({ property, reason });
   const notify = (notice: string) => notices.push(notice);
 
-  if (facts.architecture !== "arm64" && facts.architecture !== "amd64") {
+  // Only a Debian tells of it.
+  if (facts.architecture && facts.architecture !== "arm64" && facts.architecture !== "amd64") {
     fail(
       "pi.host",
-      `The Pi runs a 32-bit system ("${facts.architecture || "unknown"}"), and Immich needs a 64-bit one: write "Raspberry Pi OS Lite (64-bit)" to the SD card.`,
+      `The Pi runs a 32-bit system ("${facts.architecture}"), and Immich needs a 64-bit one: write "Raspberry Pi OS Lite (64-bit)" to the SD card.`,
     );
   }
   if (!["debian", "raspbian"].includes(facts.os.id) || !(facts.os.version >= oldestDebian)) {

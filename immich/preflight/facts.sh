@@ -1,7 +1,8 @@
 #!/bin/sh
 # Looks at the Pi and changes nothing. Sent on standard input to "sh -s": as root and with the word "root" where sudo
-# asks for no password, else as the user, who sees less. Prints sections, each begun by a line "@name". A disk that
-# shows a file system is not read, so that a sleeping disk goes on sleeping.
+# asks for no password, else as the user, who sees less. Prints sections, each begun by a line "@name", between "@look"
+# and "@looked": without both it is no look. A disk that shows a file system is not read, so that a sleeping disk goes on
+# sleeping.
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
@@ -29,6 +30,7 @@ look_for_drift() {
 
 # Side by side: one takes as long as the other.
 look_for_drift </dev/null | {
+  section look
   section architecture
   dpkg --print-architecture 2>/dev/null
   section os
@@ -96,6 +98,7 @@ look_for_drift </dev/null | {
     psql() {
       docker exec immich_postgres psql -X -q -t -A --username=postgres --dbname=immich --command="$1" 2>/dev/null
     }
+    psql "select 'answers'"
     psql "select 'version ' || version from version_history order by \"createdAt\" desc limit 1"
     psql "select 'admin ' || email from \"user\" where \"isAdmin\" and \"deletedAt\" is null"
   fi
@@ -113,8 +116,7 @@ look_for_drift </dev/null | {
 
   # Only what shows nothing is read: a signature that udev did not tell of, or bytes without any.
   section contents
-  [ "$sudo" = yes ] || exit 0
-  lsblk -dnrpbo NAME,TYPE,SIZE 2>/dev/null | while read -r disk type size; do
+  [ "$sudo" = yes ] && lsblk -dnrpbo NAME,TYPE,SIZE 2>/dev/null | while read -r disk type size; do
     [ "$type" = disk ] || continue
     [ "$size" -ge 2097152 ] || continue
     case $disk in /dev/zram* | /dev/loop* | /dev/ram* | /dev/mmcblk*boot*) continue ;; esac
@@ -129,5 +131,6 @@ look_for_drift </dev/null | {
     )
     printf '%s %s %s\n' "$disk" "$bytes" "$signatures"
   done
+  section looked
   exit 0
 }

@@ -1,11 +1,24 @@
 /** What facts.sh saw, as values. */
 
 /**
- * The command that takes facts.sh on its standard input. One sudo for the whole look: each costs a Raspberry Pi
- * a good part of the time of what it starts.
+ * The command that takes facts.sh on its standard input, in words that every login shell reads alike: sh, fish and csh. One
+ * sudo for the whole look: each costs a Raspberry Pi a good part of the time of what it starts.
  */
 export const lookCommand =
-  "if sudo -n true 2>/dev/null; then exec sudo -n sh -s root; else exec sh -s; fi";
+  "exec sh -c 'if sudo -n true 2>/dev/null; then exec sudo -n sh -s root; else exec sh -s; fi'";
+
+/** Which of facts.sh's sections always hold something on a Debian, and what they are about. */
+const asked = {
+  os: "its system",
+  architecture: "its architecture",
+  memory: "its memory",
+  clock: "its time",
+  rootFree: "the room on its SD card",
+  rootDevice: "what it started from",
+  route: "the way to the internet",
+  addresses: "its addresses",
+  blockDevices: "its disks",
+} as const;
 
 export interface BlockDevice {
   /** `/dev/sda`: a name until the next boot, never an identity. */
@@ -94,6 +107,8 @@ export interface ForeignDocker {
   /** Of the Immich that used the database last, `2.7.5`. */
   immichVersion?: string;
   admins: string[];
+  /** Its database did not answer, so that version and admins are not known: nobody may take them for none. */
+  isSilent?: true;
 }
 
 export interface Container {
@@ -136,12 +151,31 @@ interface IpInterface {
   addr_info?: { local?: string; scope?: string }[];
 }
 
+/**
+ * What facts.sh printed between its two marks; what a login script prints before or after them is no part of it.
+ *
+ * @throws {NoLook} when it is not whole: nothing in it is then taken for a fact.
+ */
 export function parseFacts(output: string): Facts {
+  const look = /^@look\n(.*?\n)@looked$/ms.exec(output)?.[1];
+  if (look === undefined) throw new NoLook();
   const sections = new Map<string, string>();
-  for (const part of output.split(/^@(?=\w+$)/m).slice(1)) {
+  for (const part of look.split(/^@(?=\w+$)/m).slice(1)) {
     const end = part.indexOf("\n");
     sections.set(part.slice(0, end), part.slice(end + 1).trim());
   }
+  try {
+    return factsOf(sections);
+  } catch (error) {
+    if (error instanceof NoLook) throw error;
+    throw new NoLook(`what it told is not as it should be: ${(error as Error).message}`);
+  }
+}
+
+/** The Pi did not tell, or not to the end; `message` is a clause, empty when nothing is known. */
+export class NoLook extends Error {}
+
+function factsOf(sections: Map<string, string>): Facts {
   const text = (name: string) => sections.get(name) ?? "";
   const lines = (name: string) => text(name).split("\n").filter(Boolean);
   const json = <T>(name: string, otherwise: T): T =>
@@ -157,6 +191,17 @@ export function parseFacts(output: string): Facts {
       const [device, link] = line.split(" ");
       return { device: device!, link: link! };
     });
+  const silent = Object.entries(asked).filter(([name]) => text(name) === "");
+  // Without them it may be no Debian: that, its name says.
+  const isDebian = ["debian", "raspbian"].includes(os.get("ID") ?? "");
+  const missing = isDebian ? silent : silent.filter(([name]) => name === "os");
+  if (missing.length > 0) {
+    throw new NoLook(`it told nothing of ${missing.map(([, what]) => what).join(", ")}`);
+  }
+  for (const name of isDebian ? (["memory", "clock", "rootFree"] as const) : []) {
+    // awk may print a large one as 8.2e+09.
+    if (!(Number(text(name)) > 0)) throw new NoLook(`it told no number for ${asked[name]}`);
+  }
   const look = json<Look>("drift", {});
   const routes = json<{ dev: string }[]>("route", []);
   const [route] = routes;
@@ -255,6 +300,7 @@ function foreignDocker(lines: (name: string) => string[]): ForeignDocker {
     ),
     ...(version && { immichVersion: version.replace(/^v/, "") }),
     admins: told("admin"),
+    ...(!lines("database").includes("answers") && { isSilent: true }),
   };
 }
 

@@ -97,6 +97,13 @@ function judgeImmich(
     );
     return;
   }
+  if (postgres?.running && docker.isSilent) {
+    fail(
+      "pi.host",
+      `${immich} has a database that does not answer, so neither its version nor its accounts are known: look at it there by "sudo docker logs immich_postgres", or wait a minute where it has just started. ${goesOn}`,
+    );
+    return;
+  }
   for (const [name, expected] of [
     ["DB_USERNAME", "postgres"],
     ["DB_DATABASE_NAME", "immich"],

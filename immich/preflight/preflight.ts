@@ -8,13 +8,13 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import * as sdk from "@immich/sdk";
-import { type Connection, OutOfReach, runCommand, type SharedConnection } from "../connection.ts";
+import { type Connection, OutOfReach, type SharedConnection, shown } from "../connection.ts";
 import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
-import { type Credentials, RefusedAdmin } from "../api.ts";
+import { RefusedAdmin } from "../api.ts";
+import { type Credentials, showMe } from "../calls.ts";
 import { type Disks, evaluate } from "./evaluate.ts";
-import { type Facts, lookCommand, parseFacts } from "./facts.ts";
+import { type Facts, lookCommand, NoLook, parseFacts } from "./facts.ts";
 import { ofTheHouse, type WantedImmich } from "./handmade.ts";
 
 export interface PreflightInputs {
@@ -97,17 +97,33 @@ async function drifted({ drift, busy }: Facts, context: Context): Promise<string
   return subjectsFound;
 }
 
+/** A Pi that is busy with a backup takes its time; one whose disk hangs never ends. */
+const longestLookSeconds = 180;
+
 async function lookAt(connection: SharedConnection): Promise<Facts> {
-  const { code, stdout, stderr } = await connection.use((client) =>
-    runCommand(client, lookCommand, script),
-  );
-  if (code !== 0) {
-    throw new UserError(
-      `The look at the Pi failed (exit ${code}): ${stderr.trim() || "no message"}.`,
-      "pi.host",
-    );
+  const ran = await connection.run(lookCommand, script, longestLookSeconds);
+  try {
+    return parseFacts(ran.stdout);
+  } catch (error) {
+    if (!(error instanceof NoLook)) throw error;
+    throw new UserError(noLook(ran, error.message, connection.where), "pi.user");
   }
-  return parseFacts(stdout);
+}
+
+/** One sentence for a look that was none, with what the Pi said in its place. */
+export function noLook(
+  { code, stdout, stderr }: { code: number; stdout: string; stderr: string },
+  why: string,
+  where: string,
+): string {
+  const hasBegun = /^@look$/m.test(stdout);
+  const said = (hasBegun ? stderr : `${stderr} ${stdout}`).trim();
+  const cause = why
+    ? why
+    : hasBegun
+      ? "it broke off in the middle"
+      : "the user's login shell did not run it: it may be no shell (nologin, a menu, a forced command in authorized_keys), or its start-up files (~/.bashrc, ~/.profile, config.fish) end it or ask something";
+  return `The look at the Pi failed (exit ${code}), and nothing is known of it: ${cause}. ${said ? `It printed ${shown(said)}. ` : ""}Try "ssh ${where} true" by hand: it must end at once and print nothing. Nothing was changed.`;
 }
 
 /** Milliseconds. A server that was set up by hand and runs answers at once. */
@@ -122,9 +138,7 @@ async function refusedAdmin(
   const serves =
     docker && ofTheHouse(docker).some((each) => each.name === "immich_server" && each.running);
   if (!serves || !existingAdmin || docker.admins.length === 0) return [];
-  const signedIn = context
-    .api(connection)
-    .admin(existingAdmin, "show its administrator", (options) => sdk.getMyUser(options));
+  const signedIn = context.api(connection).admin(existingAdmin, "show its administrator", showMe());
   try {
     await Promise.race([signedIn, sleep(answerTime, undefined, { ref: false })]);
     return [];

@@ -1,10 +1,8 @@
-import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { homedir } from "node:os";
-import { resolve } from "node:path";
-import { repository } from "../settings/repository.ts";
 import type { Settings } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
+import { readPrivateKeyFile } from "./private-key-file.ts";
+import { readPrivateKey } from "./ssh-keys.ts";
 
 /** How the Pi is reached by SSH. The host key is pinned; without a private key the SSH agent is asked. */
 export interface PiConnection {
@@ -21,7 +19,7 @@ export interface PiConnection {
  * Nothing in it changes from run to run, since a changed connection runs every command on the Pi again:
  * the agent's socket therefore stays out of it and is taken from SSH_AUTH_SOCK.
  *
- * @throws {UserError} when the private key cannot be read, there is neither key nor agent, or the agent is gone.
+ * @throws {UserError} when the private key cannot be read or used, there is neither key nor agent, or the agent is gone.
  */
 export async function piConnection(
   pi: Settings["pi"],
@@ -42,18 +40,11 @@ export async function piConnection(
     }
     return { host, port, user, hostKey };
   }
-  const file = resolve(repository, privateKeyFile.replace(/^~(?=\/)/, homedir()));
-  let privateKey: string;
-  try {
-    privateKey = readFileSync(file, "utf8");
-  } catch (error) {
+  const privateKey = readPrivateKeyFile(privateKeyFile);
+  const { wrong } = readPrivateKey(privateKey);
+  if (wrong !== undefined) {
     throw new UserError(
-      `The private key in pi.privateKeyFile, "${privateKeyFile}", could not be read: ${(error as Error).message}. Nothing was changed.`,
-    );
-  }
-  if (/^Proc-Type: .*ENCRYPTED/m.test(privateKey) || isEncryptedOpenSsh(privateKey)) {
-    throw new UserError(
-      `The private key in pi.privateKeyFile, "${privateKeyFile}", has a passphrase: "ssh-add" it and remove the setting, so that the SSH agent is asked. Nothing was changed.`,
+      `The private key in pi.privateKeyFile, "${privateKeyFile}", ${wrong}. Nothing was changed.`,
     );
   }
   return { host, port, user, hostKey, privateKey };
@@ -67,14 +58,4 @@ function answers(socket: string): Promise<boolean> {
     });
     attempt.once("error", () => resolve(false));
   });
-}
-
-/** OpenSSH's own format names the cipher after its magic word; "none" is an open key. */
-function isEncryptedOpenSsh(privateKey: string): boolean {
-  const match = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END/.exec(privateKey);
-  if (!match) return false;
-  const blob = Buffer.from(match[1]!, "base64");
-  const at = "openssh-key-v1\0".length;
-  const length = blob.readUInt32BE(at);
-  return blob.subarray(at + 4, at + 4 + length).toString() !== "none";
 }

@@ -4,6 +4,7 @@
  */
 export const fitPi = (changes: Record<string, string> = {}): string =>
   Object.entries({
+    look: "",
     architecture: "arm64",
     os: 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"',
     python3: "/usr/bin/python3",
@@ -40,6 +41,7 @@ export const fitPi = (changes: Record<string, string> = {}): string =>
     drift: '{"format": 1, "busy": null, "found": []}',
     contents: "/dev/sda 0 \n/dev/sdb 0 ",
     ...changes,
+    looked: "",
   })
     .map(([name, text]) => `@${name}\n${text}\n`)
     .join("");

@@ -39,7 +39,7 @@ describe("Restarted", () => {
 
   it("waits for another boot than the one that it was told of", { timeout: 240_000 }, async () => {
     const [old, young] = [randomUUID(), randomUUID()];
-    sshd.answer(`${old}\n`);
+    sshd.answer(`boot: ${old}\n`);
     const before = sshd.logins();
     let done = false;
     const waiting = plugin
@@ -49,7 +49,7 @@ describe("Restarted", () => {
       });
     while (sshd.logins() < before + 2) await new Promise((resolve) => setTimeout(resolve, 100));
     expect(done).toBe(false);
-    sshd.answer(`${young}\n`);
+    sshd.answer(`boot: ${young}\n`);
     await waiting;
     expect(plugin.messages.map(({ message }) => message)).toContainEqual(
       expect.stringContaining("The Pi restarts once"),

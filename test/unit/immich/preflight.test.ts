@@ -8,6 +8,7 @@ import {
   type Facts,
   type ForeignDocker,
   lookCommand,
+  NoLook,
   parseFacts,
 } from "../../../immich/preflight/facts.ts";
 
@@ -375,9 +376,71 @@ describe("a disk", () => {
   });
 });
 
+/** What facts.sh prints at the least on a Debian, with more sections. */
+const printed = (more: string) => `@look
+@architecture
+arm64
+@os
+ID=debian
+VERSION_ID="13"
+@memory
+8.2e+09
+@clock
+1795877006
+@rootFree
+40000000000
+@route
+[]
+@addresses
+[]
+@rootDevice
+/dev/mmcblk0p2
+@blockDevices
+{"blockdevices": []}
+${more.trimEnd()}
+@looked
+`;
+
 describe("facts.sh's output", () => {
+  it("is nothing at all unless it is whole, from its first mark to its last", () => {
+    const whole = printed("@contents");
+    expect(parseFacts(`Welcome!\n@os\n${whole}Bye!\n`)).toMatchObject({
+      architecture: "arm64",
+      memoryBytes: 8.2e9,
+      disks: [],
+    });
+    for (let length = 0; length < whole.trimEnd().length; length++) {
+      expect(() => parseFacts(whole.slice(0, length))).toThrow(NoLook);
+    }
+    for (const length of [1, 6, 20]) expect(() => parseFacts(whole.slice(length))).toThrow(NoLook);
+  });
+
+  it.each([
+    "architecture",
+    "os",
+    "memory",
+    "clock",
+    "rootFree",
+    "route",
+    "addresses",
+    "rootDevice",
+    "blockDevices",
+  ])("is no look where it says nothing of %s, and no Pi without it", (name) => {
+    const silent = printed("").replace(new RegExp(`^(@${name})\\n[^@]*`, "m"), "$1\n");
+    expect(() => parseFacts(silent)).toThrow(/^it told nothing of (its|the|what|its) /);
+  });
+
+  it("of another system than Debian says that alone", () => {
+    const facts = parseFacts('@look\n@os\nID=fedora\nPRETTY_NAME="Fedora Linux 43"\n@looked\n');
+    expect(judge(facts)[0]?.reason).toMatch(
+      /^The Pi runs Fedora Linux 43, and the kit knows Debian 13/,
+    );
+    expect(JSON.stringify(judge(facts))).not.toContain("32-bit");
+  });
+
   it("has names of disks only, none of the folders that newer udev keeps beside them", () => {
-    const facts = parseFacts(`@links
+    const facts = parseFacts(
+      printed(`@links
 /dev/sda /dev/disk/by-id/usb-ONE
 /dev/sda1 /dev/disk/by-path/usb-0:1-part/by-label/rootfs
 @targets
@@ -385,7 +448,8 @@ describe("facts.sh's output", () => {
 @contents
 /dev/sda 12 vfat,dos,
 /dev/sdb 0 
-`);
+`),
+    );
     expect(facts.links).toEqual([{ device: "/dev/sda", link: "/dev/disk/by-id/usb-ONE" }]);
     expect(facts.contents).toEqual({
       "/dev/sda": { nonZeroBytes: 12, signatures: ["vfat", "dos"] },
@@ -482,6 +546,17 @@ describe("an Immich that was set up by hand", () => {
     expect(refusals({ docker: docker({ admins: [immich.admin] }) }, without)).toEqual([]);
   });
 
+  it("is refused while its running database says nothing: that is no Immich without accounts", () => {
+    const silent = docker({ admins: [], isSilent: true });
+    delete silent.immichVersion;
+    expect(refusals({ docker: silent }, { hasExistingAdmin: false })).toEqual([
+      expect.stringMatching(/^pi\.host: .*database that does not answer, so neither its version/),
+    ]);
+    // One that was stopped is started and dumped by the Pi itself.
+    const stopped = { ...silent, containers: [server, { ...postgres, running: false }] };
+    expect(refusals({ docker: stopped })).toEqual([]);
+  });
+
   it("is refused where its folders, its database's names or its PostgreSQL are others", () => {
     const onTheCard = container("immich_server", ["/home/pi/immich-app/library"]);
     expect(refusals({ docker: docker({ containers: [onTheCard, postgres] }) })).toEqual([
@@ -524,23 +599,23 @@ describe("an Immich that was set up by hand", () => {
     };
     const mounts = [{ Type: "bind", Source: "/mnt/hdd1/immich/postgres" }];
     const facts = parseFacts(
-      [
-        "@containers",
-        JSON.stringify(["/immich_postgres", true, "ghcr.io/postgres:14", labels, mounts]),
-        JSON.stringify(["/pihole", false, "pihole", null, null]),
-        "@environment",
-        'IMMICH_VERSION="v2.7.5"',
-        "@database",
-        "version v2.7.5",
-        "admin ken@yamada.jp",
-        "@postgres",
-        "14",
-        "@connector",
-        "active",
-        "@route",
-        '[{"dst":"default","dev":"eth0"}]',
-        "",
-      ].join("\n"),
+      printed(
+        [
+          "@containers",
+          JSON.stringify(["/immich_postgres", true, "ghcr.io/postgres:14", labels, mounts]),
+          JSON.stringify(["/pihole", false, "pihole", null, null]),
+          "@environment",
+          'IMMICH_VERSION="v2.7.5"',
+          "@database",
+          "answers",
+          "version v2.7.5",
+          "admin ken@yamada.jp",
+          "@postgres",
+          "14",
+          "@connector",
+          "active",
+        ].join("\n"),
+      ),
     );
     expect(facts).toMatchObject({
       docker: {
@@ -560,7 +635,6 @@ describe("an Immich that was set up by hand", () => {
       },
       postgresMajor: 14,
       hasConnector: true,
-      hasRoute: true,
       schedules: [],
     });
   });
