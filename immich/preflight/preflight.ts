@@ -202,11 +202,12 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
     const changes = toChange(olds?.contents, news.contents);
     // A machine that is not the pinned one stops all: it is another Pi, another card, or somebody in between.
     const another = found.some(({ property }) => property === "pi.hostKey");
-    if (changes.length > 0 || another) return refusal(found, changes);
+    if (changes.length > 0 || another)
+      return refusal(found, changes, "something on it must change");
     for (const { property, reason, outOfReach } of found) {
       await context.log(
         "warning",
-        `${outOfReach ? "" : `${property}: `}${reason} Nothing on it has to change, so the rest goes on.`,
+        `${outOfReach ? "" : `${property}: `}${reason} Nothing new has to go there, so the rest goes on, if the run before came to its end.`,
       );
     }
     return [];
@@ -236,7 +237,10 @@ export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
     if (!known(news.connection)) return [];
     const found = findings.get(context.api(news.connection).shared) ?? [];
     const changes = toChange(olds?.contents, news.contents);
-    return changes.length > 0 ? refusal(found, changes) : [];
+    // The settings may be those of before: what they ask for is not all there.
+    return changes.length > 0
+      ? refusal(found, changes, "an earlier run did not bring all to its end there")
+      : [];
   },
 
   async create(_context, inputs) {
@@ -254,11 +258,11 @@ export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
   async delete() {},
 };
 
-function refusal(found: Finding[], changes: string[]): CheckFailure[] {
+function refusal(found: Finding[], changes: string[], why: string): CheckFailure[] {
   return found.map(({ property, reason, outOfReach }) => ({
     property,
     reason: outOfReach
-      ? `${reason.replace(/\.$/, "")}, and something on it must change (${changes.join(", ")}); nothing was changed. Switch it on, or check pi.host.`
+      ? `${reason.replace(/\.$/, "")}, and ${why} (${changes.join(", ")}); nothing was changed. Switch it on, or check pi.host.`
       : reason,
   }));
 }
