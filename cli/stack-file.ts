@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import type { Settings } from "../infra/settings/schema.ts";
 import { parseSettings } from "../infra/settings/settings.ts";
+import { stackFileConfig } from "../infra/settings/stack-file.ts";
 import { UserError } from "../infra/settings/user-error.ts";
 
 /** The stack file's configuration as it stands: text, lists and objects by their keys. */
@@ -26,12 +27,6 @@ export function readStackConfig(
 /** Settings of a stack, read from its file in `folder` as the program will see them, but for secrets. */
 export function readSettings(folder: string, stack: string, configFile?: string): Settings {
   const config = readStackConfig(folder, stack, configFile);
-  const asPulumiHandsItOver = Object.entries(config).flatMap(([key, value]) => {
-    if (typeof value === "object" && value !== null) {
-      // Encrypted: that it is there is all that can be seen here.
-      return [[key, "secure" in value ? "[secret]" : JSON.stringify(value)]];
-    }
-    return [[key, String(value)]];
-  });
-  return parseSettings(Object.fromEntries(asPulumiHandsItOver), stack);
+  const { values, isSecret } = stackFileConfig(config);
+  return parseSettings(values, stack, isSecret);
 }

@@ -9,6 +9,8 @@
  *
  * The first password belongs to creation. A person who is there has their own; it is never touched.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+import { AddressMoves, ringRefusal } from "./address-moves.ts";
 import { refuseAdminAsPerson } from "./admin.ts";
 import { type ImmichApi, UnexpectedAnswer } from "./api.ts";
 import {
@@ -55,6 +57,29 @@ async function everybody(api: ImmichApi, admin: Credentials): Promise<Person[]> 
 function withEmail(people: Person[], email: string): Person | undefined {
   const same = people.filter((person) => person.email.toLowerCase() === email);
   return same.find((person) => person.deletedAt === null) ?? same[0];
+}
+
+/** Of this run: the provider is started anew for each. */
+const moves = new AddressMoves();
+
+/** The people, once nobody of this run has an address any more that is to be another's. */
+async function everybodyAfterMoves(
+  api: ImmichApi,
+  admin: Credentials,
+  email: string,
+): ReturnType<typeof everybody> {
+  for (let seconds = 0; ; seconds++) {
+    const people = await everybody(api, admin);
+    const holder = withEmail(people, email);
+    if (!holder || !moves.isLeft(email)) return people;
+    if (seconds === 20) {
+      throw new UserError(
+        `"${email}" is still the address of "${holder.name}" in Immich, whose own change was not made yet: run the same command again. This person was left as they were.`,
+        "family",
+      );
+    }
+    await sleep(1000);
+  }
 }
 
 /** Immich answers such a label with a fault of its own. Whoever left the family keeps account and folder. */
@@ -133,7 +158,12 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
   compared: ["connection", "admin", "email", "name", "quota"],
 
   async check(context, olds, news, known) {
-    if (known(news.email)) news.email = news.email.trim().toLowerCase();
+    if (known(news.email)) {
+      news.email = news.email.trim().toLowerCase();
+      moves.note(context.urn, news.storageLabel, olds?.email, news.email);
+      const ring = moves.ring(context.urn);
+      if (ring.length > 0) return [{ property: "family", reason: ringRefusal(ring) }];
+    }
     if (olds && known(news.storageLabel) && olds.storageLabel !== news.storageLabel) {
       await context.log(
         "warning",
@@ -146,7 +176,7 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
   async create(context, inputs) {
     refuseAdminAsPerson(inputs, inputs.admin.email);
     const api = context.api(inputs.connection);
-    const people = await everybody(api, inputs.admin);
+    const people = await everybodyAfterMoves(api, inputs.admin, inputs.email);
     const present = withEmail(people, inputs.email);
     if (present) return adopt(context, api, inputs, present);
     refuseTakenLabel(people, inputs);
@@ -210,6 +240,7 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
         `The account of "${olds.email}" is no longer in Immich: run "pulumi refresh", and the next "pulumi up" makes a new one.`,
       );
     }
+    if (person.email !== news.email) await everybodyAfterMoves(api, news.admin, news.email);
     await restoreIfDeleted(context, api, news.admin, person);
     const changes: PersonValues = {
       ...changesOf(person, news),

@@ -5,7 +5,9 @@ import { readAccount } from "./cloudflare/account.ts";
 import { admit } from "./cloudflare/admission.ts";
 import { productionApi } from "./cloudflare/api.ts";
 import { Edge } from "./cloudflare/edge.ts";
+import { goingTokens } from "./cloudflare/going-tokens.ts";
 import { expiryWarnings } from "./cloudflare/token-expiry.ts";
+import { isConfigSecret } from "./config-secrets.ts";
 import { adminBeforeTheKit } from "./immich/admin-before-the-kit.ts";
 import { PhotoServer } from "./immich/photo-server.ts";
 import { plainBundles, wantedImmich } from "./pi/bundles.ts";
@@ -19,7 +21,7 @@ import { UserError } from "./settings/user-error.ts";
 
 /** The house on one page. Its outputs are the stack's. */
 async function house() {
-  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack());
+  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack(), isConfigSecret);
   const { domain, accountId, family } = settings;
   const host = `${settings.hostname}.${domain}`;
   const url = `https://${host}`;
@@ -36,6 +38,9 @@ async function house() {
     adoptedRecord: settings.adopt.record,
   });
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
+    pulumi.log.warn(warning);
+  }
+  for (const warning of goingTokens(account.serviceTokens, host, family)) {
     pulumi.log.warn(warning);
   }
   const admin = `admin@${domain}`;

@@ -42,6 +42,8 @@ async function tellOfTheOlderWay({ account, host, settings }: AdmitArgs): Promis
   const { strictServiceTokens } = settings;
   if (strictServiceTokens === false) return;
   if (strictServiceTokens === undefined) {
+    // Once, and not again by the update that follows.
+    if (!pulumi.runtime.isDryRun()) return;
     pulumi.log.info(
       "Cloudflare gives each phone a cookie that opens the gate for 15 minutes, as it does in accounts of before October 2026. ouchi-photos:strictServiceTokens: true ends that, for all applications of the account; false leaves it so, and ends this notice.",
     );

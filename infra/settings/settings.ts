@@ -1,27 +1,78 @@
-import type { z } from "zod";
+import { z } from "zod";
+import { keyProblem, namespace } from "./keys.ts";
 import { type Settings, settingsSchema } from "./schema.ts";
+import { isSecretSetting, plainSecretProblem, secretSettings, unseenSecret } from "./secrets.ts";
 import { UserError } from "./user-error.ts";
 
-export const namespace = "ouchi-photos";
+export { namespace } from "./keys.ts";
+
+type Path = PropertyKey[];
+interface Problem {
+  path: Path;
+  message: string;
+}
 
 /**
  * The settings of a stack, from its configuration as Pulumi hands it to the program:
  * `ouchi-photos:<setting>` → text, with lists and objects as JSON.
  *
- * @throws {UserError} that lists every problem with its path and what would be right.
+ * @param isSecret whether the stack keeps the value of such a key encrypted, wholly or in part.
+ * @throws {UserError} that lists every problem with its path and what would be right, and shows no secret.
  */
-export function parseSettings(config: Record<string, string>, stack: string): Settings {
+export function parseSettings(
+  config: Record<string, string>,
+  stack: string,
+  isSecret: (key: string) => boolean,
+  now = new Date(),
+): Settings {
+  const schema = settingsSchema(now);
+  const keys = Object.entries(config).flatMap(([key]) => {
+    const problem = keyProblem(key, Object.keys(schema.shape));
+    return problem ? [`${key} ${problem}.`] : [];
+  });
+  return judged(schema, config, stack, isSecret, keys);
+}
+
+/** `pi` alone: who wants to reach the Pi is not stopped by another setting. */
+export function parsePi(config: Record<string, string>, stack: string): Settings["pi"] {
+  const key = `${namespace}:pi`;
+  const own: Record<string, string> = config[key] === undefined ? {} : { [key]: config[key] };
+  const schema = z.object({ pi: settingsSchema(new Date()).shape.pi });
+  return judged(schema, own, stack, () => false, []).pi;
+}
+
+function judged<Parsed>(
+  schema: z.ZodType<Parsed>,
+  config: Record<string, string>,
+  stack: string,
+  isSecret: (key: string) => boolean,
+  keys: string[],
+): Parsed {
+  const lines = [...keys];
   const raw: Record<string, unknown> = {};
+  const kept: Problem[] = [];
   for (const [key, value] of Object.entries(config)) {
-    if (key.startsWith(`${namespace}:`)) raw[key.slice(namespace.length + 1)] = decode(value);
+    const name = key.startsWith(`${namespace}:`) ? key.slice(namespace.length + 1) : undefined;
+    const isOpen = isSecretSetting(key) && !isSecret(key);
+    if (isOpen && name === undefined) lines.push(`${key} ${plainSecretProblem(key)}.`);
+    if (name === undefined) continue;
+    if (isOpen) kept.push({ path: [name], message: plainSecretProblem(key) });
+    // What is in the open is judged for that alone.
+    raw[name] = isOpen ? unseenSecret : isSecretSetting(key) ? value : decode(value);
+    if (isSecret(key) && !isSecretSetting(key)) kept.push(...needlessSecrets(raw[name], name));
   }
-  const result = settingsSchema.safeParse(raw, { reportInput: true });
-  if (result.success) return result.data;
-  const problems = result.error.issues.flatMap(sentences);
+  const result = schema.safeParse(raw, { reportInput: true });
+  const found = (result.error?.issues ?? []).flatMap(problemsOf);
+  const judged = found.filter(
+    ({ path }) =>
+      !kept.some((each) => each.path.every((part, index) => String(part) === String(path[index]))),
+  );
+  lines.push(...[...kept, ...judged].map(({ path, message }) => `${written(path)} ${message}.`));
+  if (result.success && lines.length === 0) return result.data;
   throw new UserError(
     [
-      `Pulumi.${stack}.yaml has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}; nothing was changed:`,
-      ...problems.map((problem) => `  - ${problem}`),
+      `Pulumi.${stack}.yaml has ${lines.length === 1 ? "a problem" : `${lines.length} problems`}; nothing was changed:`,
+      ...lines.map((line) => `  - ${line}`),
     ].join("\n"),
   );
 }
@@ -35,8 +86,26 @@ function decode(value: string): unknown {
   }
 }
 
-function sentences(issue: z.core.$ZodIssue): string[] {
-  const path = issue.path.reduce<string>(
+/** `ouchi` sees where in the value the secret is; the program only that there is one. */
+function needlessSecrets(value: unknown, name: string): Problem[] {
+  const places = ciphertexts(value, [name]);
+  return (places.length > 0 ? places : [[name]]).map((path) => ({
+    path,
+    message: `is kept as a secret, and is none: nothing can read it beforehand, and it stands in the state in the open. Write it in the stack file as plain text, in place of {secure: …}; secrets are only ${Object.keys(secretSettings).join(", ")}`,
+  }));
+}
+
+function ciphertexts(value: unknown, path: Path): Path[] {
+  if (typeof value !== "object" || value === null) return [];
+  const entries = Object.entries(value);
+  if (entries.length === 1 && entries[0]![0] === "secure") return [path];
+  return entries.flatMap(([key, each]) =>
+    ciphertexts(each, [...path, Array.isArray(value) ? Number(key) : key]),
+  );
+}
+
+function written(path: Path): string {
+  return path.reduce<string>(
     (text, part) =>
       typeof part === "number"
         ? `${text}[${part}]`
@@ -45,15 +114,19 @@ function sentences(issue: z.core.$ZodIssue): string[] {
           : String(part),
     "",
   );
+}
+
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const { path } = issue;
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map(
-      (key) =>
-        `${path ? `${path}.` : ""}${key} is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.`,
-    );
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      message: "is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt",
+    }));
   }
   const message =
     issue.message.startsWith("Invalid input") && issue.code === "invalid_type"
       ? `is not of the right kind: ${issue.expected} is expected`
       : issue.message;
-  return [`${path} ${message}.`];
+  return [{ path, message }];
 }

@@ -42,7 +42,8 @@ const versionText = process.env.PRETEND_IMMICH_VERSION ?? "v3.2.4";
 const [major, minor, patch] = versionText.slice(1).split(".").map(Number);
 export const version = { major: major!, minor: minor!, patch: patch!, prerelease: null };
 
-const email = z.email().transform((text) => text.toLowerCase());
+// As Immich's own: what HTML's e-mail field takes.
+const email = z.email({ pattern: z.regexes.html5Email }).transform((text) => text.toLowerCase());
 const uuid = z.uuid();
 const optionalText = z.string().nullish();
 const quota = z.int().min(0).nullish();

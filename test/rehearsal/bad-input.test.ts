@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -85,6 +86,48 @@ describe("Bad input stops everything before the first change:", () => {
       expect(text).toContain('timeZone is "JST": give a time zone of the tz database');
       expect(text).toContain('family[0].email is "ken": give an e-mail address');
     }
+  });
+
+  test("a secret in plain text, or a key that nothing reads, by ouchi and by the engine, unseen", async () => {
+    const canary = "ntfys://canary-of-the-alarm";
+    await set(["ouchi-photos:alarm"], canary);
+    await set(["ouchi:domain"], "yamada.test");
+    await set(["ouchi-photos:hostname"], { secure: await ciphertext("pictures") });
+    for (const text of [(await engine.up()).text, await refusal()]) {
+      expect(text).toContain("has 3 problems; nothing was changed:");
+      expect(text).toContain('type "pulumi config set --secret ouchi-photos:alarm"');
+      expect(text).toContain("ouchi:domain is in the namespace");
+      expect(text).toContain("hostname is kept as a secret, and is none");
+      expect(text).not.toContain(canary);
+    }
+  });
+
+  /** What the engine writes into the stack file for a secret. */
+  async function ciphertext(value: string): Promise<string> {
+    await engine.setSecret("ouchi-photos:ping", value);
+    const document = parseDocument(await readFile(engine.stackFile, "utf8"));
+    const path = ["config", "ouchi-photos:ping"];
+    const written = document.getIn([...path, "secure"]) as string;
+    await engine.editSettings((text) => {
+      const edited = parseDocument(text);
+      edited.deleteIn(path);
+      return edited.toString({ lineWidth: 0 });
+    });
+    return written;
+  }
+
+  test("a renamed person's phone, whose token goes, is named before anything happens", async () => {
+    const answer = await fetch(`${cloudflare.apiUrl}/accounts/${accountId}/access/service_tokens`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiToken}`, "content-type": "application/json" },
+      body: JSON.stringify({ name: "ouchi-photos kenta iphone (photos.yamada.test)" }),
+    });
+    expect(answer.ok).toBe(true);
+    await fetch(`${cloudflare.controlUrl}/requests`, { method: "DELETE" });
+    await set(["ouchi-photos:pi", "port"], await freePort());
+    const text = await refusal();
+    expect(text).toContain("The token of kenta's iphone goes");
+    expect(text).toContain("Then ken's iphone gets a token of its own");
   });
 
   test("an API token that Cloudflare refuses", async () => {

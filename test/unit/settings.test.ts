@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { isSecretSetting } from "../../infra/settings/secrets.ts";
 import { parseSettings } from "../../infra/settings/settings.ts";
 import { UserError } from "../../infra/settings/user-error.ts";
 
@@ -29,7 +30,7 @@ function config(settings: Record<string, unknown>): Record<string, string> {
 
 function problems(changed: Record<string, unknown>): string[] {
   try {
-    parseSettings(config({ ...home, ...changed }), "prod");
+    parseSettings(config({ ...home, ...changed }), "prod", isSecretSetting);
   } catch (error) {
     expect(error).toBeInstanceOf(UserError);
     return (error as UserError).message.split("\n").slice(1);
@@ -70,7 +71,7 @@ describe("The settings of a home", () => {
   );
 
   test("are complete with defaults that cost nothing", () => {
-    expect(parseSettings(config(home), "prod")).toEqual({
+    expect(parseSettings(config(home), "prod", isSecretSetting)).toEqual({
       ...home,
       hostname: "photos",
       adopt: { alerts: {}, phones: {}, policies: {} },
@@ -92,7 +93,7 @@ describe("The settings of a home", () => {
     });
   });
 
-  test.each(["30 3 29 2 *", "0 1 31 * *", "0 1 31 1-3 *", "0 1 31 2 6", "*/15 * * * *"])(
+  test.each(["30 3 29 2 *", "0 1 31 * *", "0 1 31 1-3 *", "0 1 31 2 6", "30 3 */2 * 1-5"])(
     "take the schedule %s",
     (schedule) => {
       expect(problems({ backup: { schedule } })).toEqual([]);
@@ -228,7 +229,11 @@ describe("The settings of a home", () => {
     [false, "off"],
     [{ remote: "http://192.168.11.20:3003" }, { remote: "http://192.168.11.20:3003" }],
   ])("take %j as a place for machine learning, as either YAML reads it", (given, meant) => {
-    const { machineLearning } = parseSettings(config({ ...home, machineLearning: given }), "prod");
+    const { machineLearning } = parseSettings(
+      config({ ...home, machineLearning: given }),
+      "prod",
+      isSecretSetting,
+    );
     expect(machineLearning).toEqual(meant);
   });
 
@@ -241,7 +246,11 @@ describe("The settings of a home", () => {
 
   test("take a hand-made disk over by its file system", () => {
     const main = { uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true };
-    const settings = parseSettings(config({ ...home, disks: { ...home.disks, main } }), "prod");
+    const settings = parseSettings(
+      config({ ...home, disks: { ...home.disks, main } }),
+      "prod",
+      isSecretSetting,
+    );
     expect(settings.disks.main).toEqual(main);
   });
 
@@ -256,7 +265,7 @@ describe("The settings of a home", () => {
     );
     let message = "";
     try {
-      parseSettings(asHandedOver, "prod");
+      parseSettings(asHandedOver, "prod", isSecretSetting);
     } catch (error) {
       message = (error as Error).message;
     }

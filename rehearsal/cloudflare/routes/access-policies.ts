@@ -6,10 +6,12 @@ import { accessNotFound, invalidAccessRequest, refuse } from "../errors.ts";
 import { type Call, page, pagination, type Reply, route } from "../route.ts";
 import type { AccessPolicy, AccessRule, CloudflareState } from "../state.ts";
 
-/** The selectors that the edge can judge; Cloudflare has more. */
+/** The selectors that the edge can judge; Cloudflare has more. An address is documented as `format: email`. */
 const rule = z.union(
   [
-    z.strictObject({ email: z.strictObject({ email: z.email() }) }),
+    z.strictObject({
+      email: z.strictObject({ email: z.email({ pattern: z.regexes.rfc5322Email }) }),
+    }),
     z.strictObject({ email_domain: z.strictObject({ domain: z.string().min(1) }) }),
     z.strictObject({ everyone: z.strictObject({}) }),
     z.strictObject({ ip: z.strictObject({ ip: z.string().min(1) }) }),

@@ -18,7 +18,9 @@ const alertBody = z.strictObject({
   mechanisms: z
     .strictObject({
       // The free plan mails; it has neither PagerDuty nor webhooks.
-      email: z.array(z.strictObject({ id: z.email() })).optional(),
+      email: z
+        .array(z.strictObject({ id: z.email({ pattern: z.regexes.rfc5322Email }) }))
+        .optional(),
       pagerduty: mechanism.max(0).optional(),
       webhooks: mechanism.max(0).optional(),
     })

@@ -8,7 +8,7 @@ import { parse } from "yaml";
 import { preview } from "../../../rehearsal/engine/engine.ts";
 import { account_id } from "../cloudflare/house.ts";
 import { errorsOf } from "../engine/project-folder.ts";
-import { apiToken, EdgeHouse, hostOfEdge, ken, writes } from "./edge-house.ts";
+import { apiToken, EdgeHouse, hostOfEdge, inAMonth, ken, writes } from "./edge-house.ts";
 
 const repository = join(import.meta.dirname, "../../..");
 
@@ -142,7 +142,7 @@ describe("a house that was made by hand, as the article has it", () => {
     house.set("family", [
       {
         ...ken,
-        phones: [{ name: "iphone", secretVersion: 2, overlapUntil: "2099-01-01T00:00:00Z" }],
+        phones: [{ name: "iphone", secretVersion: 2, overlapUntil: inAMonth }],
       },
     ]);
     await house.up();

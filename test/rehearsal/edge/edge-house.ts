@@ -29,6 +29,9 @@ export const ken: PersonSetting = {
   phones: [{ name: "iphone" }],
 };
 
+/** A time that an overlap may end at, and one all through a test. */
+export const inAMonth = `${new Date(Date.now() + 30 * 24 * 3_600_000).toISOString().slice(0, 19)}Z`;
+
 type Headers = Record<string, Record<string, Record<string, string | null>>>;
 
 /** A stack of the program that is cut to the edge, and the pretend Cloudflare that it is for. */
@@ -73,14 +76,12 @@ export class EdgeHouse {
       "ouchi-photos:family": family,
       "ouchi-photos:pi": {
         host: "192.0.2.1",
-        hostKey: `ssh-ed25519 ${Buffer.concat([Buffer.from([0, 0, 0, 11]), Buffer.from("ssh-ed25519"), Buffer.alloc(36)]).toString("base64")}`,
+        hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
       },
     });
-    await configSet({
-      ...folder.options,
-      ...{ key: "cloudflare:apiToken", value: apiToken, secret: true },
-    });
-    return new EdgeHouse(world, clock, folder);
+    const house = new EdgeHouse(world, clock, folder);
+    await house.setSecret("cloudflare:apiToken", apiToken);
+    return house;
   }
 
   async close(): Promise<void> {
@@ -98,6 +99,10 @@ export class EdgeHouse {
       this.folder.stackFile,
       document.toString({ defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN" }),
     );
+  }
+
+  setSecret(key: string, value: string): Promise<void> {
+    return configSet({ ...this.folder.options, key, value, secret: true });
   }
 
   /** One run of the program: the preview before it is left to tests that are about it. */

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { destroy, type UpdateResult } from "../../../rehearsal/engine/engine.ts";
 import { errorsOf } from "../engine/project-folder.ts";
-import { EdgeHouse, ken, type PersonSetting, writes } from "./edge-house.ts";
+import { EdgeHouse, inAMonth, ken, type PersonSetting, writes } from "./edge-house.ts";
 import { type Fault, failureOf, type Moment, moments, twoAtATime } from "./moments.ts";
 
 type Kind = Omit<Fault, "method" | "path" | "after">;
@@ -28,7 +28,7 @@ const stopping: Record<string, Kind> = {
 
 const rotated = (secretVersion: number): PersonSetting => ({
   ...ken,
-  phones: [{ name: "iphone", secretVersion, overlapUntil: "2099-01-01T00:00:00Z" }],
+  phones: [{ name: "iphone", secretVersion, overlapUntil: inAMonth }],
 });
 
 /** What a reader of the terminal can act on: Cloudflare's address and words, or the kit's own sentence. */

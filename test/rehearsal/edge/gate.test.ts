@@ -190,13 +190,13 @@ describe("the edge, from nothing to nothing", () => {
   });
 
   it("lets people in by Google too, when its client is set", async () => {
-    house.set("googleClientId", "1234.apps.example");
-    house.set("googleClientSecret", "canary-of-google");
+    house.set("googleClientId", "1234-abc.apps.googleusercontent.com");
+    await house.setSecret("ouchi-photos:googleClientSecret", "canary-of-google");
     await house.up();
     const { data } = house.world.state;
     const google = data.identityProviders.find(({ type }) => type === "google")!;
     expect(google.config).toEqual({
-      client_id: "1234.apps.example",
+      client_id: "1234-abc.apps.googleusercontent.com",
       client_secret: "canary-of-google",
     });
     expect(data.applications[0]!.allowed_idps.sort()).toEqual(

@@ -373,6 +373,36 @@ describe("User", () => {
     );
   });
 
+  it("refuses two addresses that change places before any change, with the way in two steps", async () => {
+    const [ken, mio] = [await createUser("ken"), await createUser("mio")];
+    const exchanged = (person: typeof ken, email: string) => ({ ...person.inputs, email });
+    const first = exchanged(ken, "mio@example.com");
+    expect((await plugin.check(urn("User", "ken"), ken.inputs, first)).failures).toEqual([]);
+    const second = exchanged(mio, "ken@example.com");
+    const { failures } = await plugin.check(urn("User", "mio"), mio.inputs, second);
+    expect(failures).toHaveLength(1);
+    expect(failures[0]!.reason).toMatch(
+      /^family: These e-mail addresses change places.*mio from "mio@example.com" to "ken@example.com".*two steps/,
+    );
+  });
+
+  it("gives a new person the address that another leaves, and never that one's account", async () => {
+    const ken = await createUser("ken");
+    const news = { ...ken.inputs, email: "kenji@example.com" };
+    const of = urn("User", "ken");
+    expect((await plugin.check(of, ken.inputs, news)).failures).toEqual([]);
+    const [mio] = await Promise.all([
+      createUser("mio", { email: "ken@example.com" }),
+      plugin.update(ken.id, of, ken.outputs, news),
+    ]);
+    expect(mio.outputs.adopted).toBe(false);
+    expect((await rows()).users).toMatchObject([
+      {},
+      { id: mio.id, email: "ken@example.com", storageLabel: "mio" },
+      { id: ken.id, email: "kenji@example.com", storageLabel: "ken" },
+    ]);
+  });
+
   it("refuses a short name whose folder is that of someone who left", async () => {
     await createUser("ken");
     await expect(createUser("ken", { email: "kentaro@example.com" })).rejects.toThrow(

@@ -2,12 +2,13 @@ import * as pulumi from "@pulumi/pulumi";
 import { readAccount } from "../../../../../infra/cloudflare/account.ts";
 import { admit } from "../../../../../infra/cloudflare/admission.ts";
 import { Edge } from "../../../../../infra/cloudflare/edge.ts";
+import { isConfigSecret } from "../../../../../infra/config-secrets.ts";
 import { program } from "../../../../../infra/program.ts";
 import { parseSettings } from "../../../../../infra/settings/settings.ts";
 
 // The kit's program, cut to the edge: all that is at Cloudflare, and no Pi.
 export default program(async () => {
-  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack());
+  const settings = parseSettings(pulumi.runtime.allConfig(), pulumi.getStack(), isConfigSecret);
   const { accountId, domain } = settings;
   const host = `${settings.hostname}.${domain}`;
   const cloudflare = {

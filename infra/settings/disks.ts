@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { diskForm, diskPattern, diskProblem } from "./disk.ts";
+import { checked, fields, list, matching } from "./text.ts";
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+const identity = checked(diskForm, diskProblem, diskPattern);
+const byIdentity = identity.transform((id): DiskSetting => ({ id }));
+const byFileSystem = z.strictObject({
+  uuid: matching(uuidPattern, "give the file system's UUID as blkid prints it"),
+  adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
+});
+
+/** A disk by its own name, or one that already holds photos by its file system. */
+type DiskSetting = { id: string } | z.infer<typeof byFileSystem>;
+
+// Not a union: its message would hide which of the two was meant and what is wrong with it.
+const disk = z
+  .unknown()
+  .transform((value, context): DiskSetting => {
+    const schema = typeof value === "object" && value !== null ? byFileSystem : byIdentity;
+    const result = schema.safeParse(value, { reportInput: true });
+    if (result.success) return result.data;
+    for (const issue of result.error.issues) {
+      const { path, message } = issue;
+      if (issue.code !== "unrecognized_keys") {
+        context.issues.push({ code: "custom", path, message, input: value });
+        continue;
+      }
+      for (const key of issue.keys) {
+        context.issues.push({
+          code: "custom",
+          path: [...path, key],
+          message: `is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}`,
+          input: value,
+        });
+      }
+    }
+    return z.NEVER;
+  })
+  .meta({
+    anyOf: [
+      { type: "string", pattern: diskPattern.source },
+      {
+        type: "object",
+        properties: {
+          uuid: {
+            type: "string",
+            pattern: uuidPattern.source,
+            description: "Of a file system that holds photos already, as blkid prints it.",
+          },
+          adopt: { const: true, description: "To take the file system over as it is." },
+        },
+        required: ["uuid", "adopt"],
+        additionalProperties: false,
+      },
+    ],
+  });
+
+export const disks = fields(
+  {
+    main: disk.describe(
+      "Holds the photos, at /mnt/hdd1: its name under /dev/disk/by-id, or {uuid: …, adopt: true}.",
+    ),
+    backup: disk.describe(
+      "Holds the backups, at /mnt/hdd2: its name under /dev/disk/by-id, or {uuid: …, adopt: true}.",
+    ),
+    allowFormat: list(identity, "give a list of disk identities")
+      .default([])
+      .describe("Identities of the disks that may be formatted while they are blank."),
+    withoutUas: list(
+      matching(
+        /^[0-9a-f]{4}:[0-9a-f]{4}$/,
+        "give the bridge's ID as lsusb shows it, such as 152d:0578",
+      ),
+      "give a list of bridges, such as [152d:0578]",
+    )
+      .default([])
+      .describe(
+        'USB bridges that reset or lose writes by UAS, as "lsusb" shows them: they are used by the older, slower protocol. The Pi restarts once.',
+      ),
+  },
+  "give {main: …, backup: …}",
+).superRefine(({ main, backup, allowFormat }, context) => {
+  if (JSON.stringify(main) === JSON.stringify(backup)) {
+    context.addIssue({
+      code: "custom",
+      path: ["backup"],
+      message: "is the same disk as disks.main: a backup needs a disk of its own",
+    });
+  }
+  const identities = [main, backup].flatMap((each) => ("id" in each ? [each.id] : []));
+  allowFormat.forEach((each, index) => {
+    if (!identities.includes(each)) {
+      context.addIssue({
+        code: "custom",
+        path: ["allowFormat", index],
+        message: `is "${each}", which is neither disks.main nor disks.backup: name one of them, or remove it`,
+      });
+    }
+  });
+});

@@ -1,0 +1,80 @@
+import { isIPv4, isIPv6 } from "node:net";
+import { quoted } from "./text.ts";
+
+const label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
+const hostName = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
+/** What of it a pattern can say. */
+export const piHostPattern = /^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$/;
+const form = "give the Pi's address, such as 192.168.11.14";
+
+/** What is wrong with the Pi's address or name, and the cure; undefined when SSH can be asked to go there. */
+export function piHostProblem(value: string): string | undefined {
+  const shown = quoted(value);
+  const plain = bareHost(value);
+  if (plain.host !== value) {
+    const cured = problemOf(plain.host) === undefined;
+    if (!cured) return `is ${shown}, which is neither an address nor a name: ${form}`;
+    return [
+      `is ${shown}: give the address alone, "${plain.host}"`,
+      plain.port ? `, and the port as pi.port: ${plain.port}` : "",
+      plain.user ? `, and the user as pi.user: ${plain.user}` : "",
+    ].join("");
+  }
+  const problem = problemOf(value);
+  return problem && `is ${shown}${problem}`;
+}
+
+function problemOf(host: string): string | undefined {
+  if (isIPv4(host)) return ipv4Problem(host.split(".").map(Number));
+  if (isIPv6(host)) return ipv6Problem(host.toLowerCase());
+  const last = host.split(".").at(-1)!;
+  // What ends in digits is read as an address: 127.1 is 127.0.0.1 to some programs, and nothing to others.
+  if (!hostName.test(host) || /^(?:\d+|0x[0-9a-f]*)$/i.test(last)) {
+    return `, which is neither an address nor a name: ${form}`;
+  }
+  if (/\.local$/i.test(host)) {
+    return `, a name that Pulumi does not find on every laptop: give the Pi's address ("ping ${host}" shows it), and have the router keep it`;
+  }
+  return undefined;
+}
+
+function ipv4Problem([first = 0, second = 0, , last = 0]: number[]): string | undefined {
+  if (first === 0) return `, which is no machine's address: ${form}`;
+  if (first >= 224) return `, which is the address of no single machine: ${form}`;
+  if (first === 169 && second === 254) {
+    return ", which a machine gives itself when no router gave it one, and changes: plug the Pi into the router, and give the address that it gets there";
+  }
+  // A home's network has 256 addresses, the first and last of which are no machine's.
+  if (first === 192 && second === 168 && (last === 0 || last === 255)) {
+    return `, which is the network's own and no machine's: ${form}`;
+  }
+  return undefined;
+}
+
+function ipv6Problem(host: string): string | undefined {
+  if (/^[0:]+$/.test(host)) return `, which is no machine's address: ${form}`;
+  if (host.startsWith("ff")) return `, which is the address of no single machine: ${form}`;
+  if (/^fe[89ab]/.test(host)) {
+    return `, which holds on one cable only and is not found by its number alone: ${form}`;
+  }
+  if (/^::ffff:/.test(host)) return `, an IPv4 address in another form: ${form}`;
+  return undefined;
+}
+
+/** Without what belongs to other settings, or to a browser. */
+function bareHost(value: string): { host: string; port?: string; user?: string } {
+  const text = value
+    .normalize("NFKC")
+    .trim()
+    .replace(/^(?:ssh|https?|sftp):\/\//i, "")
+    .replace(/\/.*$/s, "");
+  const at = text.lastIndexOf("@");
+  const user = at > 0 ? text.slice(0, at) : undefined;
+  const rest = text.slice(at + 1);
+  const [, bracketed, bracketPort] = /^\[([^\]]+)\](?::(\d+))?$/.exec(rest) ?? [];
+  const [, named, namedPort] = /^([^:]+):(\d+)$/.exec(rest) ?? [];
+  // A web address has a port too, which is not SSH's.
+  const port = /^https?:/i.test(value) ? undefined : (bracketPort ?? namedPort);
+  const host = (bracketed ?? named ?? rest).replace(/\.$/, "");
+  return { host, ...(port && { port }), ...(user && { user }) };
+}

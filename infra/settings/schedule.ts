@@ -1,0 +1,55 @@
+import { quoted } from "./text.ts";
+
+const example = '"0 1 * * 6" (Saturdays at 01:00)';
+
+const field = (low: number, high: number) => (text: string) =>
+  text.split(",").every((part) => {
+    const match = /^(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:\/(\d{1,2}))?$/.exec(part);
+    if (!match) return false;
+    const from = match[1] === undefined ? low : Number(match[1]);
+    const to = match[2] === undefined ? from : Number(match[2]);
+    return from >= low && to <= high && from <= to && Number(match[3] ?? 1) !== 0;
+  });
+
+const fields = [field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)];
+
+/**
+ * One minute of one hour: a backup reads the whole library, wakes the second disk and holds the newest photos back while it dumps
+ * the database, so once a day is the most that a Pi at home can bear, and what the counts of archives to keep are made for.
+ */
+export const schedulePattern = /^\d{1,2} \d{1,2} [\d*,/-]+ [\d*,/-]+ [\d*,/-]+$/;
+
+/** What is wrong with a time of cron's, and the cure; undefined when it comes, and at most once a day. */
+export function scheduleProblem(value: string): string | undefined {
+  const shown = quoted(value);
+  const parts = value.split(" ");
+  if (parts.length !== 5 || !parts.every((part, index) => fields[index]!(part))) {
+    return `is ${shown}: give five cron fields in digits, such as ${example}`;
+  }
+  if (!schedulePattern.test(value)) {
+    return `is ${shown}, which starts a backup more often than once a day: give one minute and one hour, such as "0 1 * * *" (each day at 01:00) or ${example}`;
+  }
+  if (!comes(parts)) {
+    return `is ${shown}, a day that never comes: give five cron fields in digits, such as ${example}`;
+  }
+  return undefined;
+}
+
+/** Days of the longest February and so on: the 31st of February never comes. */
+const longest = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+function comes(parts: string[]): boolean {
+  const [, , days, months, weekday] = parts as [string, string, string, string, string];
+  if (weekday !== "*") return true;
+  const least = Math.min(...days.split(",").map((part) => Number.parseInt(part, 10) || 1));
+  return longest.some(
+    (length, index) => least <= length && (months.startsWith("*") || inField(months, index + 1)),
+  );
+}
+
+function inField(text: string, value: number): boolean {
+  return text.split(",").some((part) => {
+    const [from, to] = part.split("/")[0]!.split("-").map(Number);
+    return value >= from! && value <= (to ?? from!);
+  });
+}

@@ -1,0 +1,83 @@
+import { z } from "zod";
+
+const placeholder = /^<.*>$/s;
+
+/** A value as it stands in a sentence: whole, unless nobody could read the sentence then. */
+export function quoted(value: unknown): string {
+  // What nobody would see, or what would turn the rest of the sentence round, by its number.
+  const shown = JSON.stringify(value).replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (sign) => `\\u${sign.codePointAt(0)!.toString(16).padStart(4, "0")}`,
+  );
+  return shown.length > 200 ? `${shown.slice(0, 100)}…" (${shown.length - 2} characters)` : shown;
+}
+
+/** Text that is no placeholder. `what` is the cure: "give …". */
+export const text = (what: string) =>
+  z
+    .string({ error: ({ input }) => notText(input, what) })
+    .refine((value) => !placeholder.test(value.trim()), {
+      error: (issue) => `is still the placeholder "${issue.input}": ${what}`,
+      abort: true,
+    });
+
+function notText(input: unknown, what: string): string {
+  if (input === undefined) return `is missing: ${what}`;
+  if (input === null) return `is empty: ${what}`;
+  // YAML takes 2026 and yes for other things than letters.
+  if (typeof input !== "object")
+    return `is a ${typeof input}, not text: put it in quotes, "${input}"`;
+  return `is not text: ${what}`;
+}
+
+/** Text that has a form of its own; `pattern` is what a JSON Schema can say of it. */
+export const checked = (
+  what: string,
+  problem: (value: string) => string | undefined,
+  pattern?: RegExp,
+) =>
+  text(what)
+    .superRefine((value, context) => {
+      const message = problem(value);
+      if (message) context.addIssue({ code: "custom", message });
+    })
+    .meta(pattern ? { pattern: pattern.source } : {});
+
+export const matching = (pattern: RegExp, what: string) =>
+  checked(
+    what,
+    (value) => (pattern.test(value) ? undefined : `is ${quoted(value)}: ${what}`),
+    pattern,
+  );
+
+export const name = (what: string) =>
+  matching(
+    /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/,
+    `${what}, in lower-case letters, digits and hyphens, 32 at most`,
+  );
+
+export const count = (what: string, least: number) =>
+  z
+    .int({ error: `give a whole number: ${what}` })
+    .min(least, { error: `give ${least} or more: ${what}` });
+
+/** Settings below a setting. `form` is what to write, where something else stands there. */
+export const fields = <Shape extends z.core.$ZodLooseShape>(shape: Shape, form: string) =>
+  z.strictObject(shape, { error: (issue) => notOfTheKind(issue, form) });
+
+export const list = <Item extends z.ZodType>(item: Item, form: string) =>
+  z.array(item, { error: (issue) => notOfTheKind(issue, form) });
+
+function notOfTheKind({ code, input }: z.core.$ZodRawIssue, form: string): string | undefined {
+  if (code !== "invalid_type") return undefined;
+  if (input === undefined || input === null) return `is missing: ${form}`;
+  if (Array.isArray(input)) return `is a list: ${form}`;
+  return typeof input === "object" ? `is no list: ${form}` : `is ${quoted(input)}: ${form}`;
+}
+
+/** The indices and values that stand in a list before. */
+export function repeated(values: string[]): [index: number, value: string][] {
+  return values
+    .map((value, index): [number, string] => [index, value])
+    .filter(([index, value]) => values.indexOf(value) !== index);
+}
