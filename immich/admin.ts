@@ -2,8 +2,16 @@
  * `immich:index:Admin`: the kit's own administrator, who holds no photos. Every step looks first at
  * what is there, so a run that was cut goes on where it ended.
  */
-import * as sdk from "@immich/sdk";
-import { type Credentials, explain, type ImmichApi, RefusedAdmin } from "./api.ts";
+import { explain, HttpError, type ImmichApi, RefusedAdmin } from "./api.ts";
+import {
+  type Credentials,
+  changePerson,
+  finishFirstSteps,
+  listPeople,
+  makePerson,
+  showMe,
+  signUpAdmin,
+} from "./calls.ts";
 import type { Connection } from "./connection.ts";
 import type { ResourceKind } from "./resource-kind.ts";
 import { UserError } from "./user-error.ts";
@@ -25,41 +33,33 @@ const credentials = ({ email, password }: AdminInputs) => ({ email, password });
 
 async function ensureAdmin(api: ImmichApi, inputs: AdminInputs): Promise<string> {
   const { email, name, password } = inputs;
-  const { isInitialized } = await api.anonymous((options) => sdk.getServerConfig(options));
+  const { isInitialized } = await api.server();
   if (!isInitialized) {
     try {
-      await api.anonymous((options) =>
-        sdk.signUpAdmin({ signUpDto: { email, name, password } }, options),
-      );
+      await api.anonymous(signUpAdmin({ email, name, password }));
     } catch (error) {
       // Someone else may have signed up meanwhile; the sign-in below tells.
-      if (!(sdk.isHttpError(error) && /already has an admin/.test(error.data?.message))) {
-        throw explain(error, `sign up "${email}" as its administrator`, [password]);
-      }
+      const late =
+        error instanceof HttpError && error.status === 400 && (await api.server()).isInitialized;
+      if (!late) throw explain(error, `sign up "${email}" as its administrator`, [password]);
     }
   }
-  const show = () =>
-    api.admin(credentials(inputs), "show the kit's own account", (options) =>
-      sdk.getMyUser(options),
-    );
+  const show = () => api.admin(credentials(inputs), "show the kit's own account", showMe());
   const me = await show().catch(async (error) => {
     if (!(error instanceof RefusedAdmin) || !inputs.existing) throw error;
     await letIn(api, inputs, inputs.existing);
     return show();
   });
   if (me.name !== name || me.shouldChangePassword) {
-    await api.admin(credentials(inputs), `set up "${email}"`, (options) =>
-      sdk.updateUserAdmin(
-        { id: me.id, userAdminUpdateDto: { name, shouldChangePassword: false } },
-        options,
-      ),
+    await api.admin(
+      credentials(inputs),
+      `set up "${email}"`,
+      changePerson(me.id, { name, shouldChangePassword: false }),
     );
   }
-  const { isOnboarded } = await api.anonymous((options) => sdk.getServerConfig(options));
+  const { isOnboarded } = await api.server();
   if (!isOnboarded) {
-    await api.admin(credentials(inputs), "finish its first steps", (options) =>
-      sdk.updateAdminOnboarding({ adminOnboardingUpdateDto: { isOnboarded: true } }, options),
-    );
+    await api.admin(credentials(inputs), "finish its first steps", finishFirstSteps());
   }
   return me.id;
 }
@@ -67,18 +67,15 @@ async function ensureAdmin(api: ImmichApi, inputs: AdminInputs): Promise<string>
 /** By an administrator from before the kit: a new account, or the one that the address has already. */
 async function letIn(api: ImmichApi, inputs: AdminInputs, existing: Credentials): Promise<void> {
   const { email, name, password } = inputs;
-  const people = await api.admin(existing, "list its people", (options) =>
-    sdk.searchUsersAdmin({ withDeleted: false }, options),
+  const people = await api.admin(existing, "list its people", listPeople());
+  const known = people.find(
+    (person) => person.deletedAt === null && person.email.toLowerCase() === email,
   );
-  const known = people.find((person) => person.email.toLowerCase() === email);
   const values = { name, password, isAdmin: true, shouldChangePassword: false };
   await api.admin(
     existing,
     `make "${email}" an administrator`,
-    (options) =>
-      known
-        ? sdk.updateUserAdmin({ id: known.id, userAdminUpdateDto: values }, options)
-        : sdk.createUserAdmin({ userAdminCreateDto: { email, ...values, notify: false } }, options),
+    known ? changePerson(known.id, values) : makePerson({ email, ...values }),
     [password],
   );
 }
@@ -100,11 +97,9 @@ export const admin: ResourceKind<AdminInputs, AdminOutputs> = {
 
   async read(context, id, state) {
     const api = context.api(state.connection);
-    const { isInitialized } = await api.anonymous((options) => sdk.getServerConfig(options));
+    const { isInitialized } = await api.server();
     if (!isInitialized) return undefined;
-    const me = await api.admin(credentials(state), "show the kit's own account", (options) =>
-      sdk.getMyUser(options),
-    );
+    const me = await api.admin(credentials(state), "show the kit's own account", showMe());
     return me.id === id ? { ...state, email: me.email, name: me.name } : undefined;
   },
 
@@ -122,14 +117,7 @@ export const admin: ResourceKind<AdminInputs, AdminOutputs> = {
     await api.admin(
       valid,
       `change "${olds.email}"`,
-      (options) =>
-        sdk.updateUserAdmin(
-          {
-            id,
-            userAdminUpdateDto: { email, name, password, shouldChangePassword: false },
-          },
-          options,
-        ),
+      changePerson(id, { email, name, password, shouldChangePassword: false }),
       [password],
     );
     return { ...news, userId: id };

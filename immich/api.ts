@@ -1,15 +1,35 @@
 /** Immich's API as the resources use it: ready, signed in, and with errors as sentences. */
-import * as sdk from "@immich/sdk";
-import { type Connection, OutOfReach, SharedConnection } from "./connection.ts";
+import * as z from "zod";
+import {
+  type Call,
+  type Credentials,
+  ping,
+  type ServerState,
+  showServer,
+  signIn,
+  signOut,
+} from "./calls.ts";
+import { type Connection, OutOfReach, SharedConnection, shown } from "./connection.ts";
 import { forwardedFetch } from "./forwarded-fetch.ts";
 import { UserError } from "./user-error.ts";
 
-export interface Credentials {
-  email: string;
-  password: string;
+export type { Credentials } from "./calls.ts";
+
+/** Immich said no. */
+export class HttpError extends Error {
+  readonly status: number;
+  /** As it came: JSON as a rule, a page of somebody else's where another server answers. */
+  readonly body: string;
+
+  constructor(status: number, body: string) {
+    super(`HTTP ${status}`);
+    this.status = status;
+    this.body = body;
+  }
 }
 
-type Options = NonNullable<Parameters<typeof sdk.pingServer>[0]>;
+/** Something answered, and not as Immich does: nothing of it is taken for a fact. */
+export class UnexpectedAnswer extends UserError {}
 
 /** After a first deploy the server's migrations run, on a Pi that has much else to do. */
 const readyTime = 10 * 60_000;
@@ -37,7 +57,7 @@ export class ImmichApi {
   }
 
   /** Calls Immich without signing in, once it answers. */
-  async anonymous<T>(call: (options: Options) => Promise<T>): Promise<T> {
+  async anonymous<T>(call: Call<T>): Promise<T> {
     return this.shared.use(async () => {
       this.#ready ??= this.#untilReady();
       try {
@@ -50,11 +70,19 @@ export class ImmichApi {
     });
   }
 
+  /** @throws {UserError} in maintenance mode, in which Immich tells nothing of itself. */
+  async server(): Promise<Extract<ServerState, { isInitialized: boolean }>> {
+    const state = await this.anonymous(showServer()).catch((error) => {
+      throw explain(error, "tell how it is set up");
+    });
+    return this.#refuseMaintenance(state);
+  }
+
   /** Calls Immich as its administrator. `doing` completes "Immich could not …". */
   async admin<T>(
     admin: Credentials,
     doing: string,
-    call: (options: Options) => Promise<T>,
+    call: Call<T>,
     secrets: string[] = [],
   ): Promise<T> {
     clearTimeout(this.#logoutTimer);
@@ -66,7 +94,7 @@ export class ImmichApi {
           return await this.#request(call, token);
         } catch (error) {
           // The session may have been ended in the web page meanwhile.
-          if (attempt === 1 && sdk.isHttpError(error) && error.status === 401) {
+          if (attempt === 1 && error instanceof HttpError && error.status === 401) {
             this.#tokens.clear();
             continue;
           }
@@ -87,20 +115,20 @@ export class ImmichApi {
     const key = JSON.stringify([admin.email, admin.password]);
     let token = this.#tokens.get(key);
     if (!token) {
-      token = this.anonymous((options) =>
-        sdk.login({ loginCredentialDto: admin }, options).then((answer) => {
+      token = this.anonymous(signIn(admin))
+        .then((answer) => {
           if (!answer.isAdmin) {
             throw new UserError(
               `The account "${admin.email}" is no administrator in Immich, so the kit cannot set up people and settings: make it one in Immich's page under Administration > Users.`,
             );
           }
           return answer.accessToken;
-        }),
-      ).catch((error) => {
-        this.#tokens.delete(key);
-        if (sdk.isHttpError(error) && error.status === 401) throw refusedAdmin(admin.email);
-        throw explain(error, `sign "${admin.email}" in`, [admin.password]);
-      });
+        })
+        .catch((error) => {
+          this.#tokens.delete(key);
+          if (error instanceof HttpError && error.status === 401) throw refusedAdmin(admin.email);
+          throw explain(error, `sign "${admin.email}" in`, [admin.password]);
+        });
       this.#tokens.set(key, token);
     }
     return token;
@@ -111,24 +139,33 @@ export class ImmichApi {
     await this.shared.close();
   }
 
-  async #request<T>(call: (options: Options) => Promise<T>, token?: string): Promise<T> {
-    return this.shared.use(async (client) =>
-      call({
-        baseUrl: `http://127.0.0.1:${this.#port}/api`,
-        fetch: sdk.jsonOnly(retrying(forwardedFetch(client, this.#port), retryTime)),
-        ...(token && { headers: { authorization: `Bearer ${token}` } }),
-      }),
-    );
+  async #request<T>({ method, path, body, answer }: Call<T>, token?: string): Promise<T> {
+    const { status, text } = await this.shared.use(async (client) => {
+      const fetch = retrying(forwardedFetch(client, this.#port), retryTime);
+      const response = await fetch(`http://127.0.0.1:${this.#port}/api${path}`, {
+        method,
+        headers: {
+          accept: "application/json",
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          ...(body !== undefined && { "content-type": "application/json" }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      return { status: response.status, text: await response.text() };
+    });
+    if (status < 200 || status > 299) throw new HttpError(status, text);
+    return read(`${method} /api${path.replace(/\?.*/, "")}`, answer, text);
   }
 
   async #untilReady(): Promise<void> {
     const deadline = Date.now() + this.#readyTime;
     for (;;) {
       try {
-        const { res } = await this.#request((options) => sdk.pingServer(options));
-        if (res === "pong") break;
+        await this.#request(ping());
+        break;
       } catch (error) {
-        if (error instanceof UserError) throw error;
+        // Whatever answers in Immich's place while it starts may go on to be Immich.
+        if (error instanceof UserError && !(error instanceof UnexpectedAnswer)) throw error;
         if (Date.now() > deadline) {
           throw new UserError(
             `Immich on the Pi at ${this.#host} did not answer within ${Math.round(this.#readyTime / 60_000)} minutes (${(error as Error).message}): look at its log there by "sudo docker logs immich_server". What was set up so far stays; run the same command again.`,
@@ -137,12 +174,14 @@ export class ImmichApi {
       }
       await new Promise((resolve) => setTimeout(resolve, pollInterval));
     }
-    const { maintenanceMode } = await this.#request((options) => sdk.getServerConfig(options));
-    if (maintenanceMode) {
-      throw new UserError(
-        `Immich on the Pi at ${this.#host} is in maintenance mode: when no backup or restore is running, end it there by "sudo docker exec immich_server immich-admin disable-maintenance-mode" and run the same command again.`,
-      );
-    }
+    this.#refuseMaintenance(await this.#request(showServer()));
+  }
+
+  #refuseMaintenance(state: ServerState): Extract<ServerState, { isInitialized: boolean }> {
+    if (!state.maintenanceMode) return state;
+    throw new UserError(
+      `Immich on the Pi at ${this.#host} is in maintenance mode: when no backup or restore is running, end it there by "sudo docker exec immich_server immich-admin disable-maintenance-mode" and run the same command again.`,
+    );
   }
 
   /** Leaves no sessions behind in the owner's list of signed-in devices. */
@@ -152,9 +191,7 @@ export class ImmichApi {
     this.#tokens.clear();
     for (const token of tokens) {
       // One that cannot be ended is an entry in that list, and no reason to fail.
-      await token
-        .then((value) => this.#request((options) => sdk.logout(options), value))
-        .catch(() => undefined);
+      await token.then((value) => this.#request(signOut(), value)).catch(() => undefined);
     }
   }
 }
@@ -191,15 +228,44 @@ function refusedAdmin(email: string): RefusedAdmin {
   );
 }
 
+/** The answer's fields, when it is one. */
+function read<T>(call: string, form: z.ZodType<T>, text: string): T {
+  let json: unknown;
+  try {
+    json = text === "" ? undefined : JSON.parse(text);
+  } catch {
+    // A sign-in's answer holds a token: a beginning of JSON is not shown.
+    const said = /^\s*[[{"]/.test(text) ? "JSON that breaks off" : shown(text);
+    throw new UnexpectedAnswer(notImmich(call, `it was ${said}`));
+  }
+  const { data, error } = form.safeParse(json);
+  if (!error) return data as T;
+  const [first] = error.issues;
+  throw new UnexpectedAnswer(
+    notImmich(call, `${first?.path.join(".") || "all of it"}: ${first?.message}`),
+  );
+}
+
+const notImmich = (call: string, why: string) =>
+  `The answer to ${call} is not one of the Immich that the kit knows (${why}), so nothing is taken from it. Another program may answer at Immich's port on the Pi, or another version of Immich: compare "sudo docker ps" there with compose/images.lock.json.`;
+
+const refusal = z.object({
+  message: z.union([z.string(), z.array(z.string())]).optional(),
+  errors: z
+    .array(z.object({ path: z.array(z.union([z.string(), z.number()])), message: z.string() }))
+    .optional(),
+});
+
 /** What Immich said, as a sentence; a secret that it might repeat is left out. */
 export function explain(error: unknown, doing: string, secrets: string[] = []): Error {
+  if (error instanceof UnexpectedAnswer) {
+    return new UnexpectedAnswer(hide(`Immich could not ${doing}. ${error.message}`, secrets));
+  }
   if (error instanceof UserError) return error;
-  if (sdk.isHttpError(error)) {
-    const data = error.data as Partial<sdk.ApiExceptionResponse> | undefined;
-    const details = (data?.errors ?? []).map(
-      ({ path, message }) => `${path.join(".")}: ${message}`,
-    );
-    const said = [data?.message ?? `HTTP ${error.status}`, ...details].flat().join("; ");
+  if (error instanceof HttpError) {
+    const { message, errors = [] } = refused(error.body);
+    const details = errors.map((each) => `${each.path.join(".")}: ${each.message}`);
+    const said = [message ?? `HTTP ${error.status}`, ...details].flat().join("; ");
     return new UserError(
       hide(`Immich could not ${doing}: ${said} (HTTP ${error.status}).`, secrets),
     );
@@ -208,6 +274,14 @@ export function explain(error: unknown, doing: string, secrets: string[] = []): 
   return new OutOfReach(
     hide(`Immich could not ${doing}: the connection to it broke (${message}).`, secrets),
   );
+}
+
+function refused(body: string): z.infer<typeof refusal> {
+  try {
+    return refusal.parse(JSON.parse(body));
+  } catch {
+    return body.trim() === "" ? {} : { message: `it was answered ${shown(body)}` };
+  }
 }
 
 function hide(text: string, secrets: string[]): string {

@@ -2,8 +2,8 @@
  * `immich:index:SystemSettings`: the keys of Immich's settings that the kit owns. Immich takes only the
  * whole object, so it is read, merged and written; all other keys stay the owner's.
  */
-import * as sdk from "@immich/sdk";
-import type { Credentials, ImmichApi } from "./api.ts";
+import type { ImmichApi } from "./api.ts";
+import { type Credentials, showSettings, writeSettings } from "./calls.ts";
 import type { Connection } from "./connection.ts";
 import { mergeOwned, ownedPart, type SettingsTree, unknownKeys } from "./owned-settings.ts";
 import type { ResourceKind } from "./resource-kind.ts";
@@ -17,9 +17,7 @@ export interface SystemSettingsInputs {
 }
 
 async function writeOwned(api: ImmichApi, inputs: SystemSettingsInputs): Promise<void> {
-  const current = (await api.admin(inputs.admin, "show its settings", (options) =>
-    sdk.getConfig(options),
-  )) as unknown as SettingsTree;
+  const current = await api.admin(inputs.admin, "show its settings", showSettings());
   const unknown = unknownKeys(current, inputs.settings);
   if (unknown.length > 0) {
     throw new UserError(
@@ -31,8 +29,7 @@ async function writeOwned(api: ImmichApi, inputs: SystemSettingsInputs): Promise
   await api.admin(
     inputs.admin,
     "take its settings",
-    (options) =>
-      sdk.updateConfig({ adminConfigDto: merged as unknown as sdk.AdminConfigDto }, options),
+    writeSettings(merged),
     texts(inputs.settings).filter((text) => text.length >= 8),
   );
 }
@@ -54,11 +51,9 @@ export const systemSettings: ResourceKind<SystemSettingsInputs, SystemSettingsIn
   },
 
   async read(context, _id, state) {
-    const current = (await context
+    const current = await context
       .api(state.connection)
-      .admin(state.admin, "show its settings", (options) =>
-        sdk.getConfig(options),
-      )) as unknown as SettingsTree;
+      .admin(state.admin, "show its settings", showSettings());
     return { ...state, settings: ownedPart(current, state.settings) };
   },
 

@@ -10,10 +10,18 @@
  * The first password belongs to creation. A person who is there has their own; it is never touched.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import * as sdk from "@immich/sdk";
 import { AddressMoves, ringRefusal } from "./address-moves.ts";
 import { refuseAdminAsPerson } from "./admin.ts";
-import type { Credentials, ImmichApi } from "./api.ts";
+import { type ImmichApi, UnexpectedAnswer } from "./api.ts";
+import {
+  type Credentials,
+  changePerson,
+  listPeople,
+  makePerson,
+  type Person,
+  type PersonValues,
+  restorePerson,
+} from "./calls.ts";
 import type { Connection } from "./connection.ts";
 import type { Context, ResourceKind } from "./resource-kind.ts";
 import { UserError } from "./user-error.ts";
@@ -35,16 +43,18 @@ export interface UserOutputs extends UserInputs {
   adopted: boolean;
 }
 
-function everybody(api: ImmichApi, admin: Credentials): Promise<sdk.UserAdminResponseDto[]> {
-  return api.admin(admin, "list its people", (options) =>
-    sdk.searchUsersAdmin({ withDeleted: true }, options),
+/**
+ * @throws {UnexpectedAnswer} for a list without the account that asks for it: in a list that is not whole, nobody is missing.
+ */
+async function everybody(api: ImmichApi, admin: Credentials): Promise<Person[]> {
+  const people = await api.admin(admin, "list its people", listPeople());
+  if (withEmail(people, admin.email.toLowerCase())) return people;
+  throw new UnexpectedAnswer(
+    `Immich's list of people lacks "${admin.email}", who asked for it, so it is not whole, and nobody is taken for missing: run the same command again. Nobody was changed.`,
   );
 }
 
-function withEmail(
-  people: sdk.UserAdminResponseDto[],
-  email: string,
-): sdk.UserAdminResponseDto | undefined {
+function withEmail(people: Person[], email: string): Person | undefined {
   const same = people.filter((person) => person.email.toLowerCase() === email);
   return same.find((person) => person.deletedAt === null) ?? same[0];
 }
@@ -73,10 +83,7 @@ async function everybodyAfterMoves(
 }
 
 /** Immich answers such a label with a fault of its own. Whoever left the family keeps account and folder. */
-function refuseTakenLabel(
-  people: sdk.UserAdminResponseDto[],
-  { email, storageLabel }: UserInputs,
-): void {
+function refuseTakenLabel(people: Person[], { email, storageLabel }: UserInputs): void {
   const holder = people.find((person) => person.storageLabel === storageLabel);
   if (!holder) return;
   throw new UserError(
@@ -89,17 +96,15 @@ async function restoreIfDeleted(
   context: Context,
   api: ImmichApi,
   admin: Credentials,
-  person: sdk.UserAdminResponseDto,
+  person: Person,
 ): Promise<void> {
   if (person.deletedAt === null) return;
-  if (person.status === sdk.UserStatus.Removing) {
+  if (person.status === "removing") {
     throw new UserError(
       `Immich is removing the account of "${person.email}" for good at this moment, as someone asked it to: wait until it is gone from Administration > Users, then run the same command again.`,
     );
   }
-  await api.admin(admin, `restore "${person.email}"`, (options) =>
-    sdk.restoreUserAdmin({ id: person.id }, options),
-  );
+  await api.admin(admin, `restore "${person.email}"`, restorePerson(person.id));
   await context.log(
     "warning",
     `"${person.email}" had been deleted in Immich and was restored, with all photos: the family list names this person.`,
@@ -110,14 +115,12 @@ async function adopt(
   context: Context,
   api: ImmichApi,
   inputs: UserInputs,
-  person: sdk.UserAdminResponseDto,
+  person: Person,
 ): Promise<{ id: string; outputs: UserOutputs }> {
   await restoreIfDeleted(context, api, inputs.admin, person);
   const changes = changesOf(person, inputs);
   if (Object.keys(changes).length > 0) {
-    await api.admin(inputs.admin, `change "${inputs.email}"`, (options) =>
-      sdk.updateUserAdmin({ id: person.id, userAdminUpdateDto: changes }, options),
-    );
+    await api.admin(inputs.admin, `change "${inputs.email}"`, changePerson(person.id, changes));
   }
   const kept =
     person.storageLabel === inputs.storageLabel
@@ -139,10 +142,7 @@ async function adopt(
 }
 
 /** Name and quota are the kit's to set; address, label and password of an account that is there are not. */
-function changesOf(
-  person: sdk.UserAdminResponseDto,
-  inputs: Pick<UserInputs, "name" | "quota">,
-): sdk.UserAdminUpdateDto {
+function changesOf(person: Person, inputs: Pick<UserInputs, "name" | "quota">): PersonValues {
   const quota = inputs.quota ?? null;
   return {
     ...(person.name !== inputs.name && { name: inputs.name }),
@@ -181,26 +181,16 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
     if (present) return adopt(context, api, inputs, present);
     refuseTakenLabel(people, inputs);
     const { email, name, storageLabel, initialPassword, quota } = inputs;
-    let created: sdk.UserAdminResponseDto;
+    let created: Person;
     try {
       created = await api.admin(
         inputs.admin,
         `make an account for "${email}"`,
-        (options) =>
-          sdk.createUserAdmin(
-            {
-              userAdminCreateDto: {
-                email,
-                name,
-                password: initialPassword,
-                storageLabel,
-                shouldChangePassword: true,
-                notify: false,
-                ...(quota !== undefined && { quotaSizeInBytes: quota }),
-              },
-            },
-            options,
-          ),
+        makePerson({
+          ...{ email, name, password: initialPassword, storageLabel },
+          shouldChangePassword: true,
+          ...(quota !== undefined && { quotaSizeInBytes: quota }),
+        }),
         [initialPassword],
       );
     } catch (error) {
@@ -222,9 +212,7 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
 
   async read(context, id, state) {
     const api = context.api(state.connection);
-    const people = await api.admin(state.admin, "list its people", (options) =>
-      sdk.searchUsersAdmin({ withDeleted: true, id }, options),
-    );
+    const people = await everybody(api, state.admin);
     const person = people.find((each) => each.id === id);
     // A soft-deleted person counts as gone, so that the next `up` restores them by adoption.
     if (!person || person.deletedAt !== null) return undefined;
@@ -245,9 +233,7 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
     if (same) return outputs;
     refuseAdminAsPerson(news, news.admin.email);
     const api = context.api(news.connection);
-    const people = await api.admin(news.admin, "list its people", (options) =>
-      sdk.searchUsersAdmin({ withDeleted: true, id }, options),
-    );
+    const people = await everybody(api, news.admin);
     const person = people.find((each) => each.id === id);
     if (!person) {
       throw new UserError(
@@ -256,16 +242,14 @@ export const user: ResourceKind<UserInputs, UserOutputs> = {
     }
     if (person.email !== news.email) await everybodyAfterMoves(api, news.admin, news.email);
     await restoreIfDeleted(context, api, news.admin, person);
-    const changes: sdk.UserAdminUpdateDto = {
+    const changes: PersonValues = {
       ...changesOf(person, news),
       ...(person.email !== news.email && { email: news.email }),
       // A quota that is no longer given is no quota.
       ...(news.quota === undefined && olds.quota !== undefined && { quotaSizeInBytes: null }),
     };
     if (Object.keys(changes).length > 0) {
-      await api.admin(news.admin, `change "${olds.email}"`, (options) =>
-        sdk.updateUserAdmin({ id, userAdminUpdateDto: changes }, options),
-      );
+      await api.admin(news.admin, `change "${olds.email}"`, changePerson(id, changes));
     }
     return outputs;
   },

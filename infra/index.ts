@@ -102,18 +102,19 @@ async function house() {
     url,
     // For the address reservation in the router at home.
     pi: { macAddress: preflight.macAddress, addresses: preflight.addresses },
-    tokenExpiry: edge.gate.expiry,
-    people: Object.fromEntries(
-      family.map(({ name, email }) => [
-        name,
-        pulumi.secret(
-          pulumi.all({
+    // Each as a whole: of one that is known in part, a preview shows that part alone, as if the rest were to go.
+    tokenExpiry: pulumi.output(edge.gate.expiry),
+    people: pulumi.secret(
+      Object.fromEntries(
+        family.map(({ name, email }) => [
+          name,
+          {
             email,
             firstPassword: photos.firstPasswords[name]!,
             phones: edge.gate.headers[name] ?? {},
-          }),
-        ),
-      ]),
+          },
+        ]),
+      ),
     ),
   };
 }

@@ -197,11 +197,15 @@ export const revocation: ResourceKind<RevocationInputs, RevocationInputs> = {
   },
 
   // Immich's own sessions are to end here, too, once it has people's keys.
-  async update(_context, _id, olds, news) {
+  async update(context, _id, olds, news) {
     const api = new AccessApi(news.cloudflare);
     for (const target of due(olds, news)) {
       if (target === application) await api.revokeApplication(news.application);
       else await api.revokePerson(target);
+      // What was said before stays on the screen of an `up`, as if it were still so.
+      const whose =
+        target === application ? `Every session at ${news.host}` : `What ${target} had open`;
+      await context.log("info", `${whose} is ended.`);
     }
     return news;
   },

@@ -323,9 +323,10 @@ function foreignContent(disk: BlockDevice, facts: Facts, isCut: boolean): string
       each.label && `labelled "${each.label}"`,
       each.uuid && `with the UUID ${each.uuid}`,
       each.partitionTable && each === disk && `a partition table (${each.partitionTable})`,
-      each.mountPoints.length > 0 && `mounted at ${each.mountPoints.join(", ")}`,
     ].filter(Boolean);
-    if (parts.length > 0) seen.push(`${each.path} has ${parts.join(" ")}`);
+    const mounted = each.mountPoints.length > 0 && `is mounted at ${each.mountPoints.join(", ")}`;
+    const said = [parts.length > 0 && `has ${parts.join(" ")}`, mounted].filter(Boolean);
+    if (said.length > 0) seen.push(`${each.path} ${said.join(" and ")}`);
     else if (each !== disk)
       seen.push(`${each.path} is a ${each.type === "part" ? "partition" : each.type} on it`);
   }

@@ -8,11 +8,11 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import * as sdk from "@immich/sdk";
 import { type Connection, OutOfReach, type SharedConnection, shown } from "../connection.ts";
 import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
-import { type Credentials, RefusedAdmin } from "../api.ts";
+import { RefusedAdmin } from "../api.ts";
+import { type Credentials, showMe } from "../calls.ts";
 import { type Disks, evaluate } from "./evaluate.ts";
 import { type Facts, lookCommand, NoLook, parseFacts } from "./facts.ts";
 import { ofTheHouse, type WantedImmich } from "./handmade.ts";
@@ -29,6 +29,9 @@ export interface PreflightInputs {
   contents: Contents;
   /** Set by the check: how often each subject was mended, by its name. */
   repairs?: Repairs;
+  /** Set by the check, so that a preview knows them: what it does not know, Pulumi shows as if it were to vanish. */
+  macAddress?: string;
+  addresses?: string[];
 }
 
 export type Repairs = Record<string, number>;
@@ -50,9 +53,6 @@ export interface PreflightOutputs extends PreflightInputs {
 const subjects = ["system", "disks", "docker", "secrets", "immich", "tunnel", "backup"];
 
 const script = readFileSync(new URL("facts.sh", import.meta.url), "utf8");
-
-/** By connection: the check's look serves the create or update that follows in the same process. */
-const looks = new WeakMap<SharedConnection, Promise<Facts>>();
 
 /** By connection: what was found unfit, for the check of `Deployed`. */
 const findings = new WeakMap<SharedConnection, Finding[]>();
@@ -138,9 +138,7 @@ async function refusedAdmin(
   const serves =
     docker && ofTheHouse(docker).some((each) => each.name === "immich_server" && each.running);
   if (!serves || !existingAdmin || docker.admins.length === 0) return [];
-  const signedIn = context
-    .api(connection)
-    .admin(existingAdmin, "show its administrator", (options) => sdk.getMyUser(options));
+  const signedIn = context.api(connection).admin(existingAdmin, "show its administrator", showMe());
   try {
     await Promise.race([signedIn, sleep(answerTime, undefined, { ref: false })]);
     return [];
@@ -155,43 +153,46 @@ async function refusedAdmin(
   }
 }
 
-async function outputsOf(context: Context, inputs: PreflightInputs): Promise<PreflightOutputs> {
-  const { shared } = context.api(inputs.connection);
-  const look = looks.get(shared) ?? lookAt(shared);
-  const { macAddress, addresses } = await look;
-  return { ...inputs, macAddress, addresses };
-}
+/** Nothing is asked of the Pi: the check has. */
+const outputsOf = (inputs: PreflightInputs): PreflightOutputs => ({
+  macAddress: "",
+  addresses: [],
+  ...inputs,
+});
 
 export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
   secrets: ["connection.privateKey", "immich.existingAdmin.password"],
-  computed: ["macAddress", "addresses"],
+  computed: [],
   // Not immich: what of it matters on the Pi is in its bundle, and so in the contents.
   compared: ["connection", "disks", "machineLearning", "contents", "repairs"],
 
   async check(context, olds, news, known) {
     news.repairs = olds?.repairs ?? {};
+    // Of a Pi that is away, what was seen last.
+    if (olds?.macAddress !== undefined) news.macAddress = olds.macAddress;
+    if (olds?.addresses !== undefined) news.addresses = olds.addresses;
     if (!known(news.connection) || !known(news.disks)) return [];
     const { shared } = context.api(news.connection);
     const found: Finding[] = [];
     findings.set(shared, found);
     try {
-      const look = lookAt(shared);
-      looks.set(shared, look);
-      look.catch(() => looks.delete(shared));
+      const look = await lookAt(shared);
+      news.macAddress = look.macAddress;
+      news.addresses = look.addresses;
       const immich = {
         ...news.immich,
         hasExistingAdmin: news.immich.existingAdmin !== undefined,
       };
-      const verdict = evaluate(await look, { ...news, immich }, Date.now() / 1000);
+      const verdict = evaluate(look, { ...news, immich }, Date.now() / 1000);
       if (verdict.failures.length === 0) {
-        verdict.failures.push(...(await refusedAdmin(context, news, await look)));
+        verdict.failures.push(...(await refusedAdmin(context, news, look)));
       }
       found.push(...verdict.failures.map((failure) => ({ ...failure, outOfReach: false })));
       for (const warning of verdict.warnings) await context.log("warning", warning);
       for (const notice of verdict.notices) await context.log("info", notice);
       // Nothing is mended on a Pi that is unfit: who only revokes a token must not be stopped by it.
       if (found.length === 0 && olds) {
-        news.repairs = repairs(olds, await drifted(await look, context));
+        news.repairs = repairs(olds, await drifted(look, context));
       }
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -201,32 +202,27 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
     const changes = toChange(olds?.contents, news.contents);
     // A machine that is not the pinned one stops all: it is another Pi, another card, or somebody in between.
     const another = found.some(({ property }) => property === "pi.hostKey");
-    if (changes.length > 0 || another) return refusal(found, changes);
+    if (changes.length > 0 || another)
+      return refusal(found, changes, "something on it must change");
     for (const { property, reason, outOfReach } of found) {
       await context.log(
         "warning",
-        `${outOfReach ? "" : `${property}: `}${reason} Nothing on it has to change, so the rest goes on.`,
+        `${outOfReach ? "" : `${property}: `}${reason} Nothing new has to go there, so the rest goes on, if the run before came to its end.`,
       );
     }
     return [];
   },
 
-  async create(context, inputs) {
-    return { id: "preflight", outputs: await outputsOf(context, inputs) };
+  async create(_context, inputs) {
+    return { id: "preflight", outputs: outputsOf(inputs) };
   },
 
   async read(_context, _id, state) {
     return state;
   },
 
-  async update(context, _id, olds, news) {
-    try {
-      return await outputsOf(context, news);
-    } catch (error) {
-      // The check has let it pass: somebody has left the family, and that changes nothing on the Pi.
-      if (!(error instanceof UserError)) throw error;
-      return { ...news, macAddress: olds.macAddress, addresses: olds.addresses };
-    }
+  async update(_context, _id, _olds, news) {
+    return outputsOf(news);
   },
 
   async delete() {},
@@ -241,7 +237,10 @@ export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
     if (!known(news.connection)) return [];
     const found = findings.get(context.api(news.connection).shared) ?? [];
     const changes = toChange(olds?.contents, news.contents);
-    return changes.length > 0 ? refusal(found, changes) : [];
+    // The settings may be those of before: what they ask for is not all there.
+    return changes.length > 0
+      ? refusal(found, changes, "an earlier run did not bring all to its end there")
+      : [];
   },
 
   async create(_context, inputs) {
@@ -259,11 +258,11 @@ export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
   async delete() {},
 };
 
-function refusal(found: Finding[], changes: string[]): CheckFailure[] {
+function refusal(found: Finding[], changes: string[], why: string): CheckFailure[] {
   return found.map(({ property, reason, outOfReach }) => ({
     property,
     reason: outOfReach
-      ? `${reason.replace(/\.$/, "")}, and something on it must change (${changes.join(", ")}); nothing was changed. Switch it on, or check pi.host.`
+      ? `${reason.replace(/\.$/, "")}, and ${why} (${changes.join(", ")}); nothing was changed. Switch it on, or check pi.host.`
       : reason,
   }));
 }

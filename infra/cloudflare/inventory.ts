@@ -146,6 +146,11 @@ export class Inventory {
     );
   }
 
+  /** Whether Cloudflare had a thing of that name when the program began. */
+  holds({ kind, name }: Item): boolean {
+    return this.#named(kind, name).length > 0;
+  }
+
   /** Clears away whatever else has the item's name, once the item's own id is known. Nothing in a preview. */
   keepOnly({ kind, name }: Item, { id, urn }: pulumi.CustomResource): void {
     const others = this.#named(kind, name);

@@ -54,6 +54,10 @@ export class Tunnel extends pulumi.ComponentResource {
       },
       inventory.options(this, { kind: "ingress", name: item.name }),
     );
+    if (!inventory.holds(item)) {
+      // Beside the warning that the provider has for whoever creates one.
+      pulumi.log.info(ingressGoes, ingress);
+    }
 
     this.target = pulumi.interpolate`${tunnel.id}.cfargotunnel.com`;
     // The provider does not mark the token secret. It waits for the ingress: no connector before its rules.
@@ -65,6 +69,9 @@ export class Tunnel extends pulumi.ComponentResource {
     this.registerOutputs({ target: this.target });
   }
 }
+
+const ingressGoes =
+  'Do not mind the provider\'s warning that "this resource cannot be destroyed from Terraform": the rules are a part of the tunnel, and go with it when it is destroyed.';
 
 async function readConnectorToken(
   accountId: string,

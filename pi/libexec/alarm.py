@@ -48,4 +48,4 @@ def ping(signal, text="", pause=10):
         except (OSError, ValueError, http.client.HTTPException) as error:
             # Its own words may hold the address.
             why = getattr(error, "code", None) or type(error).__name__
-    say(f"<4>The dead man's switch could not be told ({why}).")
+    say(f"The dead man's switch could not be told ({why}).", host.WARNING)

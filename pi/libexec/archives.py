@@ -106,7 +106,7 @@ def awake():
             put_to_sleep()
         except UserError as error:
             # What went wrong first is what the owner has to know.
-            say(f"<4>{error}")
+            say(str(error), host.WARNING)
         raise
     put_to_sleep()
 

@@ -75,7 +75,10 @@ def put_to_sleep(device):
             asleep = is_asleep(device)
         if asleep:
             break
-    say("the backup disk sleeps" if asleep else "<5>the backup disk does not sleep, or does not say so, when it is told to: its USB bridge does not pass it on")
+    if asleep:
+        say("the backup disk sleeps")
+    else:
+        say("the backup disk does not sleep, or does not say so, when it is told to: its USB bridge does not pass it on", host.NOTICE)
     if backup_status.read().get("backupDiskSleeps") != asleep:
         backup_status.write(backupDiskSleeps=asleep)
 

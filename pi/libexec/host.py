@@ -100,8 +100,19 @@ def stamp():
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime())
 
 
-def say(text):
-    print(text, flush=True)
+# As syslog counts them.
+ERROR, WARNING, NOTICE = 3, 4, 5
+
+
+def say(text, level=None):
+    """`level` is for the journal alone, which takes it off the line again: a person at a terminal would read "<4>"."""
+    print(text if level is None or not is_journal(sys.stdout) else f"<{level}>{text}", flush=True)
+
+
+def is_journal(stream):
+    """systemd tells its services which stream leads there (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/#automatic-protocol-upgrading)."""
+    status = os.fstat(stream.fileno())
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def several(names, between="; "):

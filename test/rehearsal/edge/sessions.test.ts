@@ -226,7 +226,10 @@ describe("a revocation that a cut or a refusal has left undone", () => {
         expect(said(house, from)).toContain("ken@example.com may still be signed in");
         expect(await status(browser)).toBe(inside);
       }
+      const before = house.folder.printed.length;
       await house.up();
+      expect(said(house, before)).toContain("Every session at photos.example.com is ended.");
+      expect(said(house, before)).toContain("What ken@example.com had open is ended.");
       house.clock.advance(60_000);
       expect([await status(browser), await status(stolen.withoutHeaders())]).toEqual([302, 302]);
       const from = house.folder.printed.length;

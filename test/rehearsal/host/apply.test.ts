@@ -106,6 +106,10 @@ describe("apply on a bare Pi", () => {
       );
       expect(await world.calls()).toContainEqual(["systemctl", "daemon-reload"]);
       expect(await world.must(["stat", "-c", "%a", "/etc/ouchi-photos/one"])).toBe("640");
+      await world.shell("systemctl stop cron.service");
+      expect((await world.apply(after)).stdout).toBe(
+        "started cron.service\nsystem: 3 files in place, changed",
+      );
     });
 
     it("has systemd read all its units only when one of them changed", async () => {

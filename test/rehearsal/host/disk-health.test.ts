@@ -118,7 +118,7 @@ describe("what the disks tell of themselves", { timeout: 600_000 }, () => {
       expect(done.stdout).toMatch(
         sleeps
           ? /^the backup disk sleeps$/m
-          : /the backup disk does not sleep, or does not say so, when it is told to: its USB bridge does not pass it on/,
+          : /^the backup disk does not sleep, or does not say so, when it is told to: its USB bridge does not pass it on$/m,
       );
       const calls = (await world.calls()).map((call) => call.join(" "));
       for (const command of ["hdparm -q -y", "sdparm --quiet --command=stop"])

@@ -37,7 +37,9 @@ describe("the disks", () => {
   });
 
   it("formats two blank disks, mounts HDD1 only, and writes them into fstab by UUID", async () => {
-    expect(await prepare()).toMatchObject({ code: 0, stderr: "" });
+    const done = await prepare();
+    expect(done).toMatchObject({ code: 0, stderr: "" });
+    expect(done.stdout.split("\n").at(-1)).toBe("disks: changed");
     expect(await fileSystem(one)).toBe("ouchi-hdd1");
     expect(await fileSystem(two)).toBe("ouchi-hdd2");
     const uuid = async (device: string) =>
@@ -67,8 +69,19 @@ describe("the disks", () => {
     const again = await prepare();
     expect(again).toMatchObject({ code: 0, stderr: "" });
     expect(again.stdout).not.toMatch(/formatted|wrote/);
+    expect(again.stdout.split("\n").at(-1)).toBe("disks: nothing to change");
     expect(world.read("/etc/fstab")).toBe(fstab);
     expect(world.read("/var/lib/ouchi-photos/applied.json")).toBe(before);
+  });
+
+  it("says that something changed when it mounts what was unmounted, or mends fstab alone", async () => {
+    await prepare();
+    const lastLine = async () => (await prepare()).stdout.split("\n").at(-1);
+    await world.shell("umount /mnt/hdd1");
+    expect(await lastLine()).toBe("disks: changed");
+    await world.shell("sed -i 's/ouchi-photos: begin/somebody: begin/' /etc/fstab");
+    expect(await lastLine()).toBe("disks: changed");
+    expect(await lastLine()).toBe("disks: nothing to change");
   });
 
   it("leaves a mount point that not even root can write into while its disk is away", async () => {

@@ -122,6 +122,14 @@ describe("drift", () => {
     ]);
     await world.must(["systemctl", "reload-or-restart", "ouchi-immich.service"]);
     expect((await look()).found).toEqual([]);
+    const record = world.read("/var/lib/ouchi-photos/applied.json");
+    const cut = record.replace(/"complete": true/, '"complete": false');
+    world.write("/var/lib/ouchi-photos/applied.json", cut);
+    const [{ subject, what } = { subject: "", what: "" }, ...more] = (await look()).found;
+    // A clause, which the preflight puts after "On the Pi, ".
+    expect(what).toBe(`the part "${subject}" was not brought to its end`);
+    expect(more).toEqual([]);
+    world.write("/var/lib/ouchi-photos/applied.json", record);
   });
 
   it("sees Immich's port open to all, over IPv6 too", async () => {

@@ -42,11 +42,20 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
     await house?.stop();
   });
 
+  /** Its words go to the journal, as of all that systemd starts. */
+  const asService = [
+    "sh",
+    "-c",
+    'exec 3>&1; export JOURNAL_STREAM="$(stat -L -c %d:%i /dev/fd/3)"; exec "$@" 3>&-',
+    "sh",
+  ];
+
   /** As the timer starts it, so long after the Pi's start and that much later than now. */
   const look = async (at: { booted?: number; ago?: number } = {}) => {
     const uptime = Number(world.read("/proc/uptime").split(" ")[0]);
     const offset = Math.round((at.booted ?? 2 * hours) - uptime);
     const result = await world.run([
+      ...asService,
       ...["unshare", "--time", "--boottime", String(offset)],
       `${libexec}/health`,
     ]);
@@ -121,6 +130,17 @@ describe("the Pi's own look at its health", { timeout: 180_000 }, () => {
       { kind: "success", title: expect.stringMatching(/: all is well again$/) },
     ]);
     expect((await world.run(["test", "-e", "/run/motd.d/ouchi-photos"])).code).toBe(1);
+  });
+
+  it("says the same to a person who runs it, without the journal's mark before each line", async () => {
+    await world.shell("systemctl stop ouchi-cloudflared.service");
+    const byHand = await world.program("health");
+    expect(byHand.stdout).toMatch(/^A problem: /);
+    await forget();
+    // A service's child whose words go elsewhere.
+    const child = await world.run([`${libexec}/health`], { env: { JOURNAL_STREAM: "8:1" } });
+    expect(child.stdout).toBe(byHand.stdout);
+    await world.shell("systemctl start ouchi-cloudflared.service");
   });
 
   it("tells again, once a day, what lasts", async () => {

@@ -54,7 +54,7 @@ export class HostWorld {
   readonly root: string;
   private readonly holder: ChildProcess;
   /** The first process of the namespaces, by its id out here. */
-  private readonly inside: string;
+  readonly inside: string;
   private readonly loops: string[] = [];
 
   private constructor(folder: string, holder: ChildProcess, inside: string) {

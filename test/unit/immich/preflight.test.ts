@@ -263,6 +263,16 @@ describe("a disk", () => {
     ],
     ["a partition table only", { partitionTable: "dos" }, "/dev/sda has a partition table (dos)"],
     [
+      "what is mounted, whatever it is",
+      { mountPoints: ["/mnt/usb"] },
+      "/dev/sda is mounted at /mnt/usb",
+    ],
+    [
+      "XFS that is mounted",
+      { fileSystem: "xfs", mountPoints: ["/mnt/usb"] },
+      "/dev/sda has a xfs file system and is mounted at /mnt/usb",
+    ],
+    [
       "LVM in a partition",
       { children: [partition("/dev/sda1", { fileSystem: "LVM2_member" })] },
       "/dev/sda1 has a LVM2_member file system",

@@ -34,6 +34,6 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 2283), Ping).serve_forever()
 server=$!
 python3 -B "$(dirname "$0")/docker-api.py" "$root" &
 docker=$!
-trap 'kill "$server" "$docker"' EXIT
+trap 'kill "$server" "$docker" 2>/dev/null' EXIT
 echo ready
 cat >/dev/null
