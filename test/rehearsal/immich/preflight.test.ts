@@ -234,8 +234,11 @@ describe("Preflight", () => {
       await plugin.delete("preflight", of, news);
     });
 
-    it("lets a person be removed, who stays in Immich", async () => {
-      const known = checkedInputs({ port: await freePort() });
+    it.each([
+      ["away", async () => ({ port: await freePort() })],
+      ["there, and lets nobody in", async () => ({ user: "nobody-of-this-name" })],
+    ])("lets a person be removed, who stays in Immich, with a Pi that is %s", async (_, change) => {
+      const known = checkedInputs(await change());
       const olds = { ...known, macAddress: "dc:a6:32:00:00:01", addresses: ["192.168.11.14"] };
       const news = { ...known, contents: { immich: "one" } };
       const { failures, inputs: checked } = await plugin.check(of, known, news);
