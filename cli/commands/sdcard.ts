@@ -1,6 +1,8 @@
 import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { readPrivateKey, readPublicKey } from "../../infra/pi/ssh-keys.ts";
+import { timeZoneProblem } from "../../infra/settings/time-zone.ts";
 import { UserError } from "../../infra/settings/user-error.ts";
 import { firstBootFiles, withKernelWords } from "../../pi/first-boot/render.ts";
 import { hiddenLine } from "../hidden-line.ts";
@@ -39,16 +41,14 @@ export async function sdcard(folder: string, options: SdCardOptions): Promise<vo
     ...["--hostname", options.hostname, "lower-case letters, digits and hyphens, such as ouchi"],
   );
   refuseUnless(/^[a-z_][a-z0-9_-]{0,31}$/, "--user", options.user, "a user's name, such as pi");
-  refuseUnless(
-    /^[A-Za-z]+(?:\/[A-Za-z0-9_+-]+)*$/,
-    ...["--time-zone", options.timeZone, "a name of the tz database, such as Asia/Tokyo"],
-  );
+  const zone = timeZoneProblem(options.timeZone);
+  if (zone) throw new UserError(`--time-zone ${zone}. ${unchanged}`, "usage");
   refuseUnless(
     /^[A-Za-z]{1,3}(?:_[A-Z]{2})?\.UTF-8$/,
     ...["--locale", options.locale, "a locale in UTF-8, such as ja_JP.UTF-8"],
   );
   refuseUnless(/^[A-Z]{2}$/, "--wifi-country", options.wifiCountry, "two letters, such as JP");
-  const publicKey = readPublicKey(options.publicKey);
+  const publicKey = publicKeyLine(options.publicKey);
   const wifi = options.wifi && {
     name: options.wifi,
     password: await wifiPassword(options.wifi),
@@ -80,23 +80,45 @@ function refuseUnless(form: RegExp, option: string, value: string, wanted: strin
   throw new UserError(`${option} is "${value}": give ${wanted}. ${unchanged}`, "usage");
 }
 
-function readPublicKey(file: string): string {
+/**
+ * The line for the Pi's authorized_keys: of a key that lets the kit in, since nothing else opens the card.
+ *
+ * @throws {UserError} when the file holds none, or the private key beside it is another one's.
+ */
+function publicKeyLine(file: string): string {
+  const path = file.replace(/^~(?=\/)/, homedir());
   let text: string;
   try {
-    text = readFileSync(file.replace(/^~(?=\/)/, homedir()), "utf8").trim();
+    text = readFileSync(path, "utf8");
   } catch (error) {
     throw new UserError(
       `The public key in --public-key, "${file}", could not be read: ${(error as Error).message}. Make one by: ssh-keygen -t ed25519. ${unchanged}`,
       "usage",
     );
   }
-  if (!/^(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}(?: .*)?$/.test(text)) {
+  const key = readPublicKey(text);
+  if (key.wrong !== undefined) {
+    throw new UserError(`--public-key, "${file}", ${key.wrong}. ${unchanged}`, "usage");
+  }
+  const beside = path.replace(/\.pub$/, "");
+  const publicHalf = beside === path ? undefined : publicHalfOf(beside);
+  if (publicHalf && !publicHalf.equals(key.publicBlob)) {
     throw new UserError(
-      `--public-key, "${file}", is not one line of an OpenSSH public key: name the file that ends in .pub. ${unchanged}`,
+      `--public-key, "${file}", is not the public half of the private key beside it, "${beside}": write it anew by: ssh-keygen -y -f '${beside}' > '${path}'. ${unchanged}`,
       "usage",
     );
   }
-  return text;
+  return key.line;
+}
+
+/** Undefined where there is no such file, and of a key with a passphrase, which does its work through the SSH agent. */
+function publicHalfOf(file: string): Buffer | undefined {
+  try {
+    const key = readPrivateKey(readFileSync(file, "utf8"));
+    return key.wrong === undefined ? key.publicBlob : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** From the keyboard without showing it, or a line on standard input: never an argument, which others can see. */

@@ -11,7 +11,10 @@ export interface PiConnection {
   user: string;
   /** `ssh-ed25519 AAAA…` */
   hostKey: string;
-  /** PEM text. Secret. */
+  /**
+   * PEM text. Secret, and in the state as such: pulumi-command takes a key as an input, or from the agent that Pulumi itself was
+   * started with, and a `destroy`, which runs no program, has the state alone. An agent keeps it out.
+   */
   privateKey?: string;
 }
 

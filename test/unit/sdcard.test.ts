@@ -1,13 +1,20 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 
 const ouchi = join(import.meta.dirname, "../../cli/ouchi");
 const onACard = join(import.meta.dirname, "../../rehearsal/pi/on-a-card.sh");
-const publicKey = `ssh-ed25519 ${"A".repeat(68)} ken@laptop`;
+const keys = mkdtempSync(join(tmpdir(), "ouchi keys "));
+afterAll(() => rmSync(keys, { recursive: true }));
+const inKeys = (name: string) => join(keys, name);
+const keygen = (name: string, ...words: string[]) =>
+  execFileSync("ssh-keygen", ["-q", "-N", "", "-C", "ken@laptop", "-f", inKeys(name), ...words]);
+keygen("ed25519", "-t", "ed25519");
+const publicKey = readFileSync(inKeys("ed25519.pub"), "utf8").trim();
 
 describe("ouchi sdcard", { timeout: 30_000 }, () => {
   let folder: string;
@@ -68,6 +75,31 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     });
     const short = await type(["--wifi", "home"], "short\n");
     expect(short.stderr).toContain("A Wi-Fi's password has 8 to 63 characters, not 5");
+  });
+
+  test("writes no card for a key that the kit cannot use, which would be locked", async () => {
+    // A security key's, whole: type, point, application.
+    const fields = ["sk-ssh-ed25519@openssh.com", "p".repeat(32), "ssh:"].map((text) =>
+      Buffer.concat([Buffer.from([0, 0, 0, text.length]), Buffer.from(text)]),
+    );
+    writeFileSync(
+      keyFile,
+      `sk-ssh-ed25519@openssh.com ${Buffer.concat(fields).toString("base64")} ken`,
+    );
+    const { exitCode, stderr } = await type([]);
+    expect(stderr).toContain(`--public-key, "${keyFile}", is a security key's`);
+    expect(stderr).toMatch(/Nothing was changed\.$/);
+    expect([exitCode, read("user-data"), read("cmdline.txt")]).toEqual([1, "", cmdline]);
+  });
+
+  test("writes no card for a public key whose private half is another one's", async () => {
+    keygen("pair", "-t", "ed25519");
+    writeFileSync(inKeys("pair.pub"), publicKey);
+    const { exitCode, stderr } = await type(["--public-key", inKeys("pair.pub")]);
+    expect(stderr).toContain(
+      `is not the public half of the private key beside it, "${inKeys("pair")}"`,
+    );
+    expect([exitCode, read("user-data")]).toEqual([1, ""]);
   });
 
   test("writes nothing where no card's boot partition is mounted", async () => {

@@ -236,10 +236,13 @@ describe("Preflight", () => {
       await plugin.delete("preflight", of, news);
     });
 
-    it("lets a person be removed, who stays in Immich", async () => {
-      const known = checkedInputs({ port: await freePort() });
+    it.each([
+      ["away", async () => ({ port: await freePort() })],
+      ["there, and lets nobody in", async () => ({ user: "nobody-of-this-name" })],
+    ])("lets a person be removed, who stays in Immich, with a Pi that is %s", async (_, change) => {
+      const known = checkedInputs(await change());
       const olds = known;
-      const { macAddress: _, addresses: __, ...sent } = known;
+      const { macAddress: _mac, addresses: _addresses, ...sent } = known;
       const news = { ...sent, contents: { immich: "one" } };
       const { failures, inputs: checked } = await plugin.check(of, known, news);
       expect(failures).toEqual([]);

@@ -39,7 +39,8 @@ describe("Restarted", () => {
 
   it("waits for another boot than the one that it was told of", { timeout: 240_000 }, async () => {
     const [old, young] = [randomUUID(), randomUUID()];
-    sshd.answer(`boot: ${old}\n`);
+    // What a login script prints is no boot.
+    sshd.answer(`Welcome\n${randomUUID()}\nboot: ${old}\n`);
     const before = sshd.logins();
     let done = false;
     const waiting = plugin
