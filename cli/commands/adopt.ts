@@ -30,7 +30,7 @@ export async function adopt(args: EngineArgs): Promise<void> {
   say(remarks);
   if (hostname !== undefined) {
     console.error(
-      `Nothing is taken over. With this line in Pulumi.${args.stack}.yaml, below "config:", in place of the hostname there, "ouchi up" makes the house a name, a gate and a tunnel of its own, and leaves ${host} as it is: when everybody uses the new name, take the old one away in the dashboard.`,
+      `Nothing is taken over. With this line in Pulumi.${args.stack}.yaml, below "config:", in place of the hostname there, "cli/ouchi up" makes the house a name, a gate and a tunnel of its own, and leaves ${host} as it is: when everybody uses the new name, take the old one away in the dashboard.`,
     );
     return print({ "ouchi-photos:hostname": hostname });
   }

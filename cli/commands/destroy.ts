@@ -17,7 +17,7 @@ export async function destroy(
 ): Promise<void> {
   if (!excludeProtected) {
     throw new UserError(
-      "A plain destroy is refused: the keys of the backups, the database and Immich's administrator are protected, because without them the photos' backups cannot be opened. To take the photos off the internet and keep those keys, the photos, the disks and the backups, type: cli/ouchi destroy --exclude-protected (nothing was changed)",
+      "A plain destroy is refused. Pulumi itself would then advise \"pulumi state unprotect\": never type that, it is how the backups are lost. The keys of the backups, the database and Immich's administrator are protected, because without them the photos' backups cannot be opened. To take the photos off the internet and keep those keys, the photos, the disks and the backups, type: cli/ouchi destroy --exclude-protected (nothing was changed)",
     );
   }
   await refuseStrangersLoss(args);
@@ -29,7 +29,13 @@ export async function destroy(
  * it since the last `up`, which marks such things as kept.
  */
 async function refuseStrangersLoss(args: EngineArgs): Promise<void> {
-  const { account, host, state } = await readHouseAtCloudflare(args);
+  const { account, host, state } = await readHouseAtCloudflare(args).catch((error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `It could not be seen whether others use what would go: ${error.message} To take the photos off the internet without that look, type: pulumi destroy --exclude-protected`,
+      error.kind,
+    );
+  });
   const tunnel = account.tunnels.find(({ name }) => name === names.tunnel(host));
   const shared = sharedThings(account, host, {
     groups: await readGroups(account),
@@ -44,7 +50,7 @@ async function refuseStrangersLoss(args: EngineArgs): Promise<void> {
     // An up sees what its own readings show, and keeps it; the rest is the owner's to move.
     const seen = new Set(sharedThings(account, host).map(({ id }) => id));
     const cure = lost.every(({ id }) => seen.has(id))
-      ? 'Type "ouchi up" once, which marks it as kept, and then this again; or give the others one of their own in Cloudflare\'s dashboard.'
+      ? 'Type "cli/ouchi up" once, which marks it as kept, and then this again; or give the others one of their own in Cloudflare\'s dashboard.'
       : "Give the others one of their own in Cloudflare's dashboard first, and type this again.";
     throw new UserError(
       `Others use what would go: ${lost.map(({ kind, name, use }) => `the ${kind} "${name}"${use ? ` (${use})` : ""}`).join("; ")}. ${cure} Nothing was changed.`,

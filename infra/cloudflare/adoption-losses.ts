@@ -176,7 +176,7 @@ export function judgeApplication(application: Application, around: Surroundings)
 function withoutTheApplication({ name }: Application, host: string, places: string[]): string {
   return places.length > 0
     ? `Cloudflare has one application for a name, so the kit's cannot stand beside it at ${host}, and taking ${host} out of "${name}" by hand would open what it leads to. Give the house another hostname.`
-    : `Cloudflare has one application for a name, so the kit's cannot stand beside it at ${host}. Mend what is named here, in the stack file or in the dashboard, and type "ouchi adopt" once more; or give the house another hostname.`;
+    : `Cloudflare has one application for a name, so the kit's cannot stand beside it at ${host}. Mend what is named here, in the stack file or in the dashboard, and type "cli/ouchi adopt" once more; or give the house another hostname.`;
 }
 
 const isKitPolicy = ({ name }: { name: string }, host: string) =>

@@ -90,14 +90,14 @@ export async function refuseStrangersLoss(
   const guarding = applicationOf(account.applications, host);
   if (!held && guarding && !isOwnApplication(guarding, host) && guarding.id !== adopt.application) {
     throw new UserError(
-      `The application "${guarding.name}" (${guarding.id}) guards ${host} already, and Cloudflare has one for a name. Take it over, if it is for the photos alone (npx ouchi adopt says whether it is), or choose another hostname. Nothing was changed.`,
+      `The application "${guarding.name}" (${guarding.id}) guards ${host} already, and Cloudflare has one for a name. Take it over, if it is for the photos alone ("cli/ouchi adopt" says whether it is), or choose another hostname. Nothing was changed.`,
     );
   }
   // Without the state nobody knows whether what is not there was taken over once, and went.
   const missing = held ? unknownIds(withoutHeld(adopt, held), account) : [];
   if (missing.length > 0) {
     throw new UserError(
-      `The setting adopt names what Cloudflare does not have: ${missing.join(", ")}. Take these lines out, or let "npx ouchi adopt" print the right ones. Nothing was changed.`,
+      `The setting adopt names what Cloudflare does not have: ${missing.join(", ")}. Take these lines out, or let "cli/ouchi adopt" print the right ones. Nothing was changed.`,
     );
   }
   const open = held ? withoutHeld(adopt, held) : withoutKitNamed(adopt, account, settings, host);

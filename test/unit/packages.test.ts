@@ -37,7 +37,8 @@ const imported = (source: string) =>
     ),
   ]
     .map(([, from, dynamic, bare]) => (from ?? dynamic ?? bare)!)
-    .filter((name) => !name.startsWith(".") && !name.startsWith("node:"))
+    // A word "from" in a sentence may be followed by a value.
+    .filter((name) => !/^(?:\.|node:|\$\{)/.test(name))
     .map((name) =>
       name
         .split("/")
@@ -46,14 +47,12 @@ const imported = (source: string) =>
     );
 
 describe("The packages that are installed", () => {
-  test("are each the bytes that the lock file names, from npm's registry", () => {
+  test("are each the bytes that the lock file names, from whatever registry npm is set to", () => {
     const open = locked.filter(
       ([, { integrity }]) => !/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? ""),
     );
     expect(open.map(([path]) => path)).toEqual([]);
-    const elsewhere = locked.filter(
-      ([, { resolved }]) => resolved && !resolved.startsWith("https://registry.npmjs.org/"),
-    );
+    const elsewhere = locked.filter(([, { resolved }]) => resolved !== undefined);
     expect(elsewhere.map(([path]) => path)).toEqual([]);
     expect(locked.length).toBeGreaterThan(400);
   });

@@ -89,7 +89,7 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     const { exitCode, stderr } = await type([]);
     expect(stderr).toContain(`--public-key, "${keyFile}", is a security key's`);
     expect(stderr).toMatch(/Nothing was changed\.$/);
-    expect([exitCode, read("user-data"), read("cmdline.txt")]).toEqual([1, "", cmdline]);
+    expect([exitCode, read("user-data"), read("cmdline.txt")]).toEqual([64, "", cmdline]);
   });
 
   test("writes no card for a public key whose private half is another one's", async () => {
@@ -99,7 +99,7 @@ describe("ouchi sdcard", { timeout: 30_000 }, () => {
     expect(stderr).toContain(
       `is not the public half of the private key beside it, "${inKeys("pair")}"`,
     );
-    expect([exitCode, read("user-data")]).toEqual([1, ""]);
+    expect([exitCode, read("user-data")]).toEqual([64, ""]);
   });
 
   test("writes nothing where no card's boot partition is mounted", async () => {

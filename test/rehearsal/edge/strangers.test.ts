@@ -192,7 +192,7 @@ describe("things of the house that others come to use", { timeout: 300_000 }, ()
     for (const words of [`it guards ${haHost} too`, '"Wiki"', '"theirs"', "8123"]) {
       expect(printed).toContain(words);
     }
-    expect(printed).toContain('Type "ouchi up" once');
+    expect(printed).toContain('Type "cli/ouchi up" once');
     expect(writes(house.takeCalls())).toEqual([]);
   });
 
@@ -252,7 +252,7 @@ describe("a house that moves from an application that guards another host by now
         `The application "ouchi-photos (${hostOfEdge})" guards ${haHost} too`,
       );
       expect(house.things()).toContain(`application ouchi-photos (${hostOfEdge})`);
-      expect((await ouchiDestroy(house)).printed).toContain('Type "ouchi up" once');
+      expect((await ouchiDestroy(house)).printed).toContain('Type "cli/ouchi up" once');
       await house.up({ expectNoChanges: true });
       expect((await ouchiDestroy(house)).exitCode ?? 0).toBe(0);
       expect(house.things()).toEqual([

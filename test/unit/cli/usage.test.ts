@@ -90,9 +90,13 @@ describe("Pulumi gets", () => {
     expect(await words(...stack, "preview", "--refresh", "--diff", "--", "--json")).toEqual([
       ...["--cwd", repository, "preview", "--refresh", "--diff", "--json", ...stack],
     ]);
-    expect(await words("destroy", "--yes", "--exclude-protected", ...stack)).toEqual([
-      ...["--cwd", repository, "destroy", "--exclude-protected", "--yes", ...stack],
-    ]);
+  });
+
+  test("no destroy before it was looked whether others use what would go; the way without the look is said", async () => {
+    pulumiIs('case "$*" in *destroy*) echo Pulumi was called;; esac; exit 7');
+    const ran = await type("destroy", "--yes", "--exclude-protected", ...stack);
+    expect([ran.stdout, ran.exitCode]).toEqual(["", 77]);
+    expect(ran.stderr).toContain("type: pulumi destroy --exclude-protected");
   });
 
   test("the place of the settings from where the owner is", async () => {
