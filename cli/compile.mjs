@@ -44,7 +44,7 @@ export async function compile(repository, cache) {
       banner: {
         js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);',
       },
-      plugins: [{ name: "ouchi", setup: (step) => own(step, repository, folder, note) }],
+      plugins: [{ name: "ouchi", setup: (step) => own(step, repository, note) }],
     });
     const manifest = join(folder, "manifest.json");
     writeFileSync(manifest, JSON.stringify({ folder: name, sources: [...sources.values()] }));
@@ -57,7 +57,7 @@ export async function compile(repository, cache) {
   return folder;
 }
 
-function own(step, repository, folder, note) {
+function own(step, repository, note) {
   step.onResolve({ filter: /^[^./]/ }, ({ path, importer }) => {
     if (isAbsolute(path) || importer.includes(`${sep}node_modules${sep}`)) return undefined;
     const [scope, rest] = path.split("/");
@@ -72,13 +72,12 @@ function own(step, repository, folder, note) {
     const text = await readFile(path, "utf8");
     if (/import\.meta\.(?!url\b)/.test(text))
       throw new Error(`"${name}" uses more than import.meta.url`);
-    // A source looks for its files beside itself, and the clone may be moved as a whole.
-    const place = relative(folder, path).split(sep).join("/");
+    // A source looks for its files beside itself: in the clone that start.mjs is of, wherever its node_modules may lead.
     return {
       loader: "ts",
       contents: text.replaceAll(
         "import.meta.url",
-        `new URL(${JSON.stringify(place)}, import.meta.url).href`,
+        `new URL(${JSON.stringify(name)}, globalThis[Symbol.for("ouchi.clone")]).href`,
       ),
     };
   });

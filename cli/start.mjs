@@ -18,6 +18,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
 
 const folder = current() ?? (await compiled());
 if (folder) {
+  // What is compiled lies elsewhere, and looks for the clone's files by this.
+  globalThis[Symbol.for("ouchi.clone")] = pathToFileURL(join(repository, "/")).href;
   // Newer than Node 20: it keeps what it made of the code, too.
   module.enableCompileCache?.(join(cache, "node"));
   await import(pathToFileURL(join(folder, "main.mjs")).href);
