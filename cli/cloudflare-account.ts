@@ -24,9 +24,11 @@ export async function readHouseAtCloudflare(args: EngineArgs): Promise<HouseAtCl
   const settings = readSettings(args.folder, args.stack, args.configFile);
   const { domain, hostname, accountId } = settings;
   const config = readStackConfig(args.folder, args.stack, args.configFile);
+  // As the program and the provider have it: the environment's where the stack has none.
   const apiToken =
-    process.env.CLOUDFLARE_API_TOKEN ??
-    (await readEngine(args, ["config", "get", "cloudflare:apiToken"])).trim();
+    config["cloudflare:apiToken"] === undefined && process.env.CLOUDFLARE_API_TOKEN
+      ? process.env.CLOUDFLARE_API_TOKEN
+      : (await readEngine(args, ["config", "get", "cloudflare:apiToken"])).trim();
   const host = `${hostname}.${domain}`;
   const state = await readState(args);
   const account = await readAccount({

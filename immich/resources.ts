@@ -244,16 +244,20 @@ export interface AdmissionArgs {
   /** By "<person>-<phone>". */
   phones: Record<
     string,
-    { person: string; phone: string; secretVersion: number; overlapUntil?: string }
+    { person: string; email: string; phone: string; secretVersion: number; overlapUntil?: string }
   >;
   /** Whether the account judges service tokens strictly, once this run has ended. */
   strict: boolean;
+  /** Whether it does now. */
+  strictBefore: boolean;
 }
 
 /** Whom the gate lets in. Register it, and wait for it, before anything is changed: it then knows who leaves. */
 export class Admission extends pulumi.CustomResource {
   /** What `Revocation` is to end; known in a preview. */
-  declare readonly revocations: pulumi.Output<Record<string, { count: number; phones: string[] }>>;
+  declare readonly revocations: pulumi.Output<
+    Record<string, { count: number; phones: Record<string, number> }>
+  >;
 
   constructor(name: string, args: AdmissionArgs, opts?: pulumi.CustomResourceOptions) {
     super(

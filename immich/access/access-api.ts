@@ -1,6 +1,7 @@
 /** The few calls of Cloudflare's Access that its own provider for Pulumi has no resource for. */
 import { type Answer, CloudflareApi, reasons } from "../../infra/cloudflare/api.ts";
 import { type Permission, permissions } from "../../infra/cloudflare/permissions.ts";
+import { UserError as ProgramError } from "../../infra/settings/user-error.ts";
 import { UserError } from "../user-error.ts";
 
 /** The account at Cloudflare, and how its API is reached. */
@@ -36,7 +37,9 @@ export class AccessApi {
    */
   async revokePerson(email: string): Promise<void> {
     const path = `${this.#access}/organizations/revoke_user`;
-    accepted(path, permissions.revoke, await this.#send("POST", path, { email }));
+    const answer = await this.#send("POST", path, { email });
+    // Who has never signed in has nothing that could end.
+    if (answer.status !== 404) accepted(path, permissions.revoke, answer);
   }
 
   /**
@@ -49,31 +52,36 @@ export class AccessApi {
    */
   async revokeApplication(id: string): Promise<void> {
     const path = `${this.#access}/apps/${id}/revoke_tokens`;
-    accepted(path, permissions.access, await this.#send("POST", path, {}));
+    const answer = await this.#send("POST", path, {});
+    // An application that is gone lets nobody in.
+    if (answer.status !== 404) accepted(path, permissions.access, answer);
   }
 
   /**
    * Whether `revokePerson` would be let through, without revoking anybody: a request that names nobody is refused for
    * its want of a name only after the permission was looked at.
    *
-   * @throws {UserError} when the permission is missing, or Cloudflare cannot be reached.
+   * @throws {UserError} when the permission is missing.
    */
   async mayRevokePeople(): Promise<void> {
     const path = `${this.#access}/organizations/revoke_user`;
-    permitted(path, permissions.revoke, await this.#send("POST", path, {}));
+    permitted(path, permissions.revoke, await this.#ask(path));
   }
 
   /**
    * The same for `revokeApplication`, by an application that is not there.
    *
-   * @returns the time by Cloudflare's clock
-   * @throws {UserError} when the permission is missing, or Cloudflare cannot be reached.
+   * @throws {UserError} when the permission is missing.
    */
-  async mayRevokeApplication(): Promise<Date> {
+  async mayRevokeApplication(): Promise<void> {
     const path = `${this.#access}/apps/${noApplication}/revoke_tokens`;
-    const answer = await this.#send("POST", path, {});
-    permitted(path, permissions.access, answer);
-    return answer.at;
+    permitted(path, permissions.access, await this.#ask(path));
+  }
+
+  /** By Cloudflare's clock, or the laptop's where Cloudflare tells none. */
+  async now(): Promise<Date> {
+    const answer = await this.#unless(this.#api.get(`${this.#access}/organizations`));
+    return answer?.at ?? new Date();
   }
 
   /**
@@ -90,17 +98,38 @@ export class AccessApi {
     accepted(path, permissions.organization, await this.#send("PATCH", path, body));
   }
 
+  #ask(path: string): Promise<Answer<unknown> | undefined> {
+    return this.#unless(this.#api.send("POST", path, {}));
+  }
+
+  /** An answer, or none: a question that Cloudflare has no answer to keeps nobody from being removed. */
+  async #unless(asked: Promise<Answer<unknown>>): Promise<Answer<unknown> | undefined> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (error instanceof ProgramError) return undefined;
+      throw error;
+    }
+  }
+
   async #send(method: "POST" | "PATCH", path: string, body: object): Promise<Answer<unknown>> {
     try {
       return await this.#api.send(method, path, body);
     } catch (error) {
-      throw new UserError((error as Error).message, "cloudflare");
+      // The program's own class of it: the provider has another.
+      if (!(error instanceof ProgramError)) throw error;
+      throw new UserError(error.message, "cloudflare");
     }
   }
 }
 
-function permitted(path: string, permission: Permission, { status, body }: Answer<unknown>): void {
-  if (status !== 401 && status !== 403) return;
+function permitted(
+  path: string,
+  permission: Permission,
+  answer: Answer<unknown> | undefined,
+): void {
+  if (answer?.status !== 401 && answer?.status !== 403) return;
+  const { status, body } = answer;
   const words = reasons(body);
   throw new UserError(
     `The API token lacks the permission "${permission}": Cloudflare answered ${status} to ${path}${words ? `, ${words}` : ""}. Add it to the token in Cloudflare's dashboard, and run this again.`,

@@ -12,6 +12,8 @@ import { AccessApi, type CloudflareAccount } from "./access-api.ts";
 
 export interface AdmittedPhone {
   person: string;
+  /** The person's e-mail address. */
+  email: string;
   phone: string;
   /** As the stack file has it, and 1 where it has none. */
   secretVersion: number;
@@ -25,8 +27,10 @@ export interface AdmissionInputs {
   people: string[];
   /** By "<person>-<phone>". */
   phones: Record<string, AdmittedPhone>;
-  /** Whether the account judges service tokens strictly: a phone then never gets a cookie. */
+  /** Whether the account judges service tokens strictly once this run has ended: a phone then gets no cookie. */
   strict: boolean;
+  /** Whether it does so as this run begins. */
+  strictBefore: boolean;
   /** Set by the check: whose sessions were to end, and how often. */
   revocations?: Revocations;
   /** Set by the check: no phone can hold a cookie, not even one of before strictness. */
@@ -41,8 +45,8 @@ export type Revocations = Record<string, Due>;
 export interface Due {
   /** Raised each time that it must be revoked. */
   count: number;
-  /** The phones that the last time was for. */
-  phones: string[];
+  /** By a phone that it was for, in words: at which count. */
+  phones: Record<string, number>;
 }
 
 export const application = "application";
@@ -57,7 +61,8 @@ export const admission: ResourceKind<AdmissionInputs, AdmissionInputs> = {
     news.revocations = olds?.revocations ?? {};
     news.usedVersions = usedVersions(olds, news);
     // What was open before the first run, Revocation's creation ends.
-    news.withoutCookies = news.strict && (olds?.withoutCookies ?? true);
+    news.withoutCookies =
+      news.strict && (!olds || (news.strictBefore && olds.withoutCookies === true));
     if (!olds) return [];
     const failures = versionsThatWereUsed(olds, news);
     if (failures.length > 0) return failures;
@@ -89,26 +94,41 @@ export const admission: ResourceKind<AdmissionInputs, AdmissionInputs> = {
 async function count(
   olds: AdmissionInputs,
   news: AdmissionInputs,
-  api: Pick<AccessApi, "mayRevokePeople" | "mayRevokeApplication">,
+  api: Pick<AccessApi, "now" | "mayRevokePeople" | "mayRevokeApplication">,
 ): Promise<void> {
   const leaving = olds.people.filter((email) => !news.people.includes(email));
-  if (leaving.length > 0) await api.mayRevokePeople();
-  for (const email of leaving) raise(news, email, []);
-
   const { gone, rotated } = phonesThatEnd(olds, news);
-  if (olds.withoutCookies && news.strict) return;
-  if (gone.length + rotated.length === 0) return;
-  const now = await api.mayRevokeApplication();
-  const ended = rotated.filter(({ overlapUntil }) => Date.parse(overlapUntil!) <= now.getTime());
-  const phones = [...gone, ...ended].map(words);
-  if (phones.length === 0) return;
-  raise(news, application, phones);
+  const phones = [...gone, ...(rotated.length > 0 ? await ended(rotated, api) : [])];
+  // Whoever has a phone has the browser in it that its owner is signed in with.
+  const owners = new Set(phones.map(({ email }) => email));
+  const people = [...new Set([...leaving, ...owners])];
+  if (people.length > 0) await api.mayRevokePeople();
+  for (const email of people) {
+    raise(news, email, phones.filter((phone) => phone.email === email).map(words));
+  }
+  if (phones.length === 0 || news.withoutCookies) return;
+  await api.mayRevokeApplication();
+  raise(news, application, phones.map(words));
   news.withoutCookies = news.strict;
 }
 
+/** Of phones with an end of their old secret, those whose end has come. Cloudflare's time decides: the laptop's may be wrong. */
+async function ended(
+  rotated: AdmittedPhone[],
+  api: Pick<AccessApi, "now">,
+): Promise<AdmittedPhone[]> {
+  const now = (await api.now()).getTime();
+  return rotated.filter(({ overlapUntil }) => Date.parse(overlapUntil!) <= now);
+}
+
 function raise(news: AdmissionInputs, target: string, phones: string[]): void {
-  const before = news.revocations?.[target]?.count ?? 0;
-  news.revocations = { ...news.revocations, [target]: { count: before + 1, phones } };
+  const before = news.revocations?.[target];
+  const count = (before?.count ?? 0) + 1;
+  const counted = Object.fromEntries(phones.map((phone) => [phone, count]));
+  news.revocations = {
+    ...news.revocations,
+    [target]: { count, phones: { ...before?.phones, ...counted } },
+  };
 }
 
 /** Phones that are no longer there, and phones whose previous secret was given an end. */
@@ -182,13 +202,18 @@ export const revocation: ResourceKind<RevocationInputs, RevocationInputs> = {
         `Sessions at ${news.host} from before are ended: everyone signs in once more, and phones go on by their headers.`,
       );
     }
-    if (olds) await tell(context, due(olds, news), news);
+    if (olds) await tell(context, olds, news);
     return [];
   },
 
   /** Whatever was open before the state knew the application: a new one has nothing open. */
   async create(_context, inputs) {
-    await new AccessApi(inputs.cloudflare).revokeApplication(inputs.application);
+    const api = new AccessApi(inputs.cloudflare);
+    await api.revokeApplication(inputs.application);
+    // Who has left since a first run that did not come as far as this.
+    for (const target of Object.keys(inputs.revocations)) {
+      if (target !== application) await api.revokePerson(target);
+    }
     return { id: "revocation", outputs: inputs };
   },
 
@@ -200,8 +225,12 @@ export const revocation: ResourceKind<RevocationInputs, RevocationInputs> = {
   async update(context, _id, olds, news) {
     const api = new AccessApi(news.cloudflare);
     for (const target of due(olds, news)) {
-      if (target === application) await api.revokeApplication(news.application);
-      else await api.revokePerson(target);
+      if (target === application) {
+        // A host that moves has both, until the old one goes at the end of the run.
+        for (const id of new Set([olds.application, news.application])) {
+          await api.revokeApplication(id);
+        }
+      } else await api.revokePerson(target);
       // What was said before stays on the screen of an `up`, as if it were still so.
       const whose =
         target === application ? `Every session at ${news.host}` : `What ${target} had open`;
@@ -220,13 +249,21 @@ function due(olds: RevocationInputs, news: RevocationInputs): string[] {
   );
 }
 
-async function tell(context: Context, targets: string[], news: RevocationInputs): Promise<void> {
-  for (const target of targets) {
+async function tell(
+  context: Context,
+  olds: RevocationInputs,
+  news: RevocationInputs,
+): Promise<void> {
+  for (const target of due(olds, news)) {
+    const done = olds.revocations[target]?.count ?? 0;
+    const { phones: counted } = news.revocations[target]!;
+    const phones = Object.keys(counted).filter((phone) => counted[phone]! > done);
+    const holder = phones.length > 0 ? `Whoever has ${phones.join(", ")}` : target;
     await context.log(
       "warning",
       target === application
-        ? `Whoever has ${news.revocations[target]!.phones.join(", ")} may still be inside by a cookie. "up" ends every session at ${news.host}: the others sign in once more there, and their phones go on by their headers.`
-        : `${target} may still be signed in. "up" ends that, in all applications of this Cloudflare account, and not only at ${news.host}.`,
+        ? `${holder} may still be inside by a cookie. "up" ends every session at ${news.host}: the others sign in once more there, and their phones go on by their headers.`
+        : `${holder} may still be signed in${phones.length > 0 ? ` as ${target}` : ""}. "up" ends that, in all applications of this Cloudflare account, and not only at ${news.host}.${phones.length > 0 ? " Whoever stays in the family signs in once more." : ""}`,
     );
   }
 }

@@ -2,6 +2,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { Admission, type CloudflareArgs } from "../../immich/resources.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Account } from "./account.ts";
+import {
+  type Application,
+  type Group,
+  isOfTheKit,
+  placesOf,
+  type Rule,
+  readGroups,
+} from "./uses.ts";
 
 export interface AdmitArgs {
   account: Account;
@@ -24,7 +32,13 @@ export async function admit(name: string, args: AdmitArgs): Promise<Admission> {
   const phones = family.flatMap((person) =>
     person.phones.map(({ name: phone, secretVersion, overlapUntil }) => [
       `${person.name}-${phone}`,
-      { person: person.name, phone, secretVersion, ...(overlapUntil && { overlapUntil }) },
+      {
+        person: person.name,
+        email: person.email,
+        phone,
+        secretVersion,
+        ...(overlapUntil && { overlapUntil }),
+      },
     ]),
   );
   const admission = new Admission(name, {
@@ -32,6 +46,7 @@ export async function admit(name: string, args: AdmitArgs): Promise<Admission> {
     people: family.map(({ email }) => email).sort(),
     phones: Object.fromEntries(phones),
     strict: account.strictServiceTokens || strictServiceTokens === true,
+    strictBefore: account.strictServiceTokens,
   });
   await new Promise((resolve) => admission.urn.apply(resolve));
   return admission;
@@ -48,28 +63,25 @@ async function tellOfTheOlderWay({ account, host, settings }: AdmitArgs): Promis
     );
     return;
   }
-  const others = otherUsers(account.applications, host);
+  const others = otherUsers(account.applications, await readGroups(account), host);
   pulumi.log.warn(
     `"up" switches on strict service tokens for the whole Cloudflare account: whoever sends a service token gets 401 or 403 instead of the sign-in page, and no cookie any more.${others.length > 0 ? ` Besides the photos it concerns these applications: ${others.join(", ")}.` : " No other application lets service tokens in."}`,
   );
 }
 
-interface Application {
-  name: string;
-  domain?: string;
-  policies?: { decision?: string; include?: Record<string, unknown>[] }[];
-}
-
-/** Applications that let service tokens in, by whatever kind of policy; a group of Access may hold some, too. */
-export function otherUsers(list: Application[], host: string): string[] {
+/** Applications that let service tokens in, by whatever kind of policy, or by a group of Access that holds some. */
+export function otherUsers(list: Application[], groups: Group[], host: string): string[] {
+  const ofTokens = (rules: Rule[] = []): boolean =>
+    rules.some(
+      (rule) =>
+        "service_token" in rule ||
+        "any_valid_service_token" in rule ||
+        groups.some(({ id, include }) => rule.group?.id === id && ofTokens(include)),
+    );
   return list
-    .filter(({ domain }) => domain !== host)
+    .filter((each) => !placesOf(each).includes(host) && !isOfTheKit(each))
     .filter(({ policies = [] }) =>
-      policies.some(
-        ({ decision, include = [] }) =>
-          decision === "non_identity" ||
-          include.some((rule) => "service_token" in rule || "any_valid_service_token" in rule),
-      ),
+      policies.some(({ decision, include }) => decision === "non_identity" || ofTokens(include)),
     )
     .map(({ name, domain }) => (domain ? `"${name}" (${domain})` : `"${name}"`));
 }

@@ -51,16 +51,18 @@ export class CloudflareApi {
    * @throws {UserError} when Cloudflare cannot be reached.
    */
   async list<T>(path: string, perPage = mostPerPage): Promise<Answer<T[]>> {
-    const pages = `${path}${path.includes("?") ? "&" : "?"}per_page=${perPage}`;
+    const base = `${path}${path.includes("?") ? "&" : "?"}per_page=${perPage}`;
     const all: T[] = [];
     for (let page = 1; ; page++) {
-      const answer = await this.get<T[]>(page === 1 ? pages : `${pages}&page=${page}`);
+      const answer = await this.get<T[]>(page === 1 ? base : `${base}&page=${page}`);
       const { status, body } = answer;
       if (status !== 200 || !body?.success) return answer;
       all.push(...body.result);
-      if (page >= (body.result_info?.total_pages ?? 1)) {
-        return { ...answer, body: { ...body, result: all } };
-      }
+      const { total_pages, total_count } = body.result_info ?? {};
+      const pages = total_pages ?? (total_count === undefined ? undefined : total_count / perPage);
+      // Where Cloudflare does not say how many there are, a full page may be followed by another.
+      const last = pages === undefined ? body.result.length < perPage : page >= pages;
+      if (last) return { ...answer, body: { ...body, result: all } };
     }
   }
 

@@ -55,8 +55,9 @@ export class Tunnel extends pulumi.ComponentResource {
       inventory.options(this, { kind: "ingress", name: item.name }),
     );
     if (!inventory.holds(item)) {
-      // Beside the warning that the provider has for whoever creates one.
-      pulumi.log.info(ingressGoes, ingress);
+      // Beside the warning that the provider has for whoever creates one. Once it is there: a message that waits for a
+      // resource keeps all that come after it waiting, the explanation of a refused step too.
+      ingress.urn.apply(() => pulumi.log.info(ingressGoes, ingress));
     }
 
     this.target = pulumi.interpolate`${tunnel.id}.cfargotunnel.com`;

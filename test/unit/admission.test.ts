@@ -4,31 +4,67 @@ import { otherUsers } from "../../infra/cloudflare/admission.ts";
 test("Applications that strict service tokens concern are named, the photos' own and those of people alone are not", () => {
   const named = otherUsers(
     [
-      { name: "Photos", domain: "photos.yamada.jp", policies: [{ decision: "non_identity" }] },
       {
-        name: "Home Assistant",
-        domain: "ha.yamada.jp",
-        policies: [{ decision: "non_identity", include: [{ group: { id: "of tokens" } }] }],
+        id: "Photos",
+        name: "Photos",
+        domain: "photos.yamada.jp",
+        policies: [{ id: "policy", name: "policy", decision: "non_identity" }],
       },
       {
-        name: "Wiki",
-        domain: "wiki.yamada.jp",
+        id: "Home Assistant",
+        name: "Home Assistant",
+        domain: "ha.yamada.jp",
         policies: [
-          { decision: "allow", include: [{ email: { email: "ken@yamada.jp" } }] },
-          { decision: "allow", include: [{ any_valid_service_token: {} }] },
+          {
+            id: "policy",
+            name: "policy",
+            decision: "non_identity",
+            include: [{ group: { id: "of tokens" } }],
+          },
         ],
       },
       {
-        name: "Cameras",
-        policies: [{ decision: "bypass", include: [{ service_token: { token_id: "1" } }] }],
+        id: "Wiki",
+        name: "Wiki",
+        domain: "wiki.yamada.jp",
+        policies: [
+          {
+            id: "policy",
+            name: "policy",
+            decision: "allow",
+            include: [{ email: { email: "ken@yamada.jp" } }],
+          },
+          {
+            id: "policy",
+            name: "policy",
+            decision: "allow",
+            include: [{ group: { id: "group" } }],
+          },
+        ],
       },
       {
+        id: "Cameras",
+        name: "Cameras",
+        policies: [
+          {
+            id: "policy",
+            name: "policy",
+            decision: "bypass",
+            include: [{ service_token: { token_id: "1" } }],
+          },
+        ],
+      },
+      {
+        id: "Mail",
         name: "Mail",
         domain: "mail.yamada.jp",
-        policies: [{ decision: "allow", include: [{ everyone: {} }] }],
+        policies: [
+          { id: "policy", name: "policy", decision: "allow", include: [{ everyone: {} }] },
+        ],
       },
-      { name: "Launcher", domain: "yamada.cloudflareaccess.com" },
+      { id: "Launcher", name: "Launcher", domain: "yamada.cloudflareaccess.com" },
     ],
+    [{ id: "group", name: "Robots", include: [{ service_token: { token_id: "1" } }] }],
     "photos.yamada.jp",
   );
   expect(named).toEqual([

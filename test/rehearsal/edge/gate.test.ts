@@ -230,6 +230,7 @@ describe("the edge, from nothing to nothing", () => {
     expect(registered).toEqual(expect.arrayContaining(imported));
     const notImported = registered.filter((each) => !imported.includes(each));
     expect(notImported.map((each) => each.split("::")[1]).sort()).toEqual([
+      "revocation",
       "tunnel-ingress",
       "tunnel-secret",
     ]);

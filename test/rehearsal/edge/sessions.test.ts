@@ -59,6 +59,7 @@ describe.each([
     const stolen = await phoneOf(house, "ken", "iphone");
     const other = await phoneOf(house, "mio", "pixel");
     const grandmother = await signedIn(house, "baaba@example.com");
+    const browserOfThePhone = await signedIn(house, "ken@example.com");
     expect(await status(stolen.withoutHeaders())).toBe(strict ? 302 : inside);
     const rotated = [{ name: "iphone", secretVersion: 2, overlapUntil: at(house, -1) }];
     house.set("family", [{ ...ken, phones: rotated }, mio, baaba]);
@@ -66,6 +67,8 @@ describe.each([
     house.clock.advance(60_000);
     expect(await status(stolen)).not.toBe(inside);
     expect(await status(stolen.withoutHeaders())).toBe(302);
+    expect((await browserOfThePhone.open(url)).status).not.toBe(inside);
+    await signedIn(house, "ken@example.com");
     expect(await status(await phoneOf(house, "ken", "iphone"))).toBe(inside);
     expect(await status(other)).toBe(inside);
     // In the older way it costs her at most a sign-in, which her global session spares her.
@@ -118,26 +121,33 @@ describe.each([
     rotated(at(house, -1));
     await house.up();
     const calls = lines(writes(house.takeCalls()));
-    const ends = calls.findLastIndex((line) => line.includes("revoke_tokens"));
-    expect(calls.findIndex((line) => /^PUT .*service_tokens/.test(line))).toBeGreaterThan(
-      // In the strict way nothing is revoked; in the older one the secret goes first, then what it has opened.
-      strict ? ends : -1,
-    );
-    if (!strict) expect(ends).toBe(calls.length - 1);
+    const rotation = calls.findIndex((line) => /^PUT .*service_tokens/.test(line));
+    const ends = calls.slice(rotation).filter((line) => line.includes("revoke"));
+    // The secret goes first, then what it has opened: at the application only where phones have cookies.
+    expect(ends.map((line) => line.replace(/.*\//, ""))).toEqual([
+      ...(strict ? [] : ["revoke_tokens"]),
+      "revoke_user",
+    ]);
     house.clock.advance(60_000);
     expect([await status(old), await status(old.withoutHeaders())]).not.toContain(inside);
   });
 });
 
 describe("what a revocation costs is asked for only where it is owed", () => {
-  it("in the strict way no phone ends the others' sessions, and nothing is probed for it", async () => {
+  it("in the strict way a phone ends its owner's sessions and nobody else's", async () => {
     const house = await EdgeHouse.build([ken, mio]);
     try {
       await house.up();
+      const others = await signedIn(house, "mio@example.com");
       house.takeCalls();
       house.set("family", [{ ...ken, phones: [] }, mio]);
       await house.up();
-      expect(revocations(house)).toEqual([]);
+      expect(revocations(house)).toEqual([
+        // May it, by nobody's name; and in earnest.
+        "organizations/revoke_user",
+        "organizations/revoke_user",
+      ]);
+      expect(await status(others)).toBe(inside);
     } finally {
       await house.close();
     }
@@ -173,7 +183,7 @@ describe("what a revocation costs is asked for only where it is owed", () => {
       house.set("family", [mio, baaba]);
       house.takeCalls();
       await house.up();
-      expect(revocations(house)).toEqual([]);
+      expect(revocations(house).filter((line) => line.includes("apps"))).toEqual([]);
     } finally {
       await house.close();
     }
@@ -223,10 +233,16 @@ describe("a revocation that a cut or a refusal has left undone", () => {
         const from = house.folder.printed.length;
         await house.folder.update({}, preview);
         expect(said(house, from)).toContain("Whoever has ken's iphone may still be inside");
-        expect(said(house, from)).toContain("ken@example.com may still be signed in");
+        expect(said(house, from)).toContain(
+          "Whoever has ken's iphone may still be signed in as ken@example.com",
+        );
         expect(await status(browser)).toBe(inside);
       }
+      // A second one that is owed does not hide the first.
+      house.set("family", [{ ...mio, phones: [] }]);
       const before = house.folder.printed.length;
+      await house.folder.update({}, preview);
+      expect(said(house, before)).toContain("Whoever has ken's iphone, mio's pixel may still be");
       await house.up();
       expect(said(house, before)).toContain("Every session at photos.example.com is ended.");
       expect(said(house, before)).toContain("What ken@example.com had open is ended.");
@@ -279,7 +295,9 @@ describe("the account's own setting", () => {
       data.applications.push({
         ...structuredClone(data.applications[0]!),
         ...{ id: "11111111-1111-4111-8111-111111111111", name: "Home Assistant" },
-        ...{ domain: "ha.example.com", policies: [{ id, precedence: 1 }] },
+        ...{ domain: "ha.example.com", self_hosted_domains: ["ha.example.com"] },
+        ...{ destinations: [{ type: "public" as const, uri: "ha.example.com" }] },
+        ...{ policies: [{ id, precedence: 1 }] },
       });
       const before = structuredClone(organization);
       house.set("strictServiceTokens", true);
@@ -300,9 +318,16 @@ describe("the account's own setting", () => {
       });
       await house.up({ expectNoChanges: true });
       organization.strict_service_token_auth = false;
+      // Meanwhile a phone was given a cookie, which the strict way does not end.
+      const stolen = await phoneOf(house, "ken", "iphone");
       await house.up();
       expect(organization.strict_service_token_auth).toBe(true);
       await house.up({ expectNoChanges: true });
+      expect(await status(stolen.withoutHeaders())).toBe(inside);
+      house.set("family", [{ ...ken, phones: [{ name: "new" }] }]);
+      await house.up();
+      house.clock.advance(60_000);
+      expect(await status(stolen.withoutHeaders())).toBe(302);
       house.set("strictServiceTokens", undefined);
       await house.up();
       expect(organization.strict_service_token_auth).toBe(true);
