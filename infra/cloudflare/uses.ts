@@ -1,5 +1,7 @@
 import type { Account, Named, Policy, ServiceToken } from "./account.ts";
 import { names } from "./names.ts";
+import { permissions } from "./permissions.ts";
+import { seen } from "./tunnel-use.ts";
 
 /** One condition of a policy or group, such as `{email: {email: "ken@yamada.jp"}}`. */
 export type Rule = Record<string, Record<string, unknown>>;
@@ -140,6 +142,10 @@ export function quoted(things: Named[], more = 0): string {
 }
 
 /** @throws {UserError} when Cloudflare does not answer. */
-export function readGroups({ api, accountId }: Account): Promise<Group[]> {
-  return api.all<Group>(`/accounts/${accountId}/access/groups`);
+export function readGroups(account: Account): Promise<Group[]> {
+  return seen<Group>(
+    account,
+    `/accounts/${account.accountId}/access/groups`,
+    permissions.organization,
+  );
 }

@@ -268,6 +268,61 @@ describe("a house that moves from an application that guards another host by now
   });
 });
 
+describe("a house whose tunnel serves another name by now, and whose hostname was changed", {
+  timeout: 300_000,
+}, () => {
+  let house: EdgeHouse;
+  const ha = () => JSON.stringify(house.world.state.data.tunnels[0]!.configuration);
+  beforeAll(async () => {
+    house = await EdgeHouse.build([ken]);
+    await house.up();
+    const { ingress } = house.world.state.data.tunnels[0]!.configuration!.config!;
+    ingress!.unshift({ hostname: haHost, service: "http://localhost:8123" });
+    house.set("hostname", "pictures");
+    house.takeCalls();
+  });
+  afterAll(() => house.close());
+
+  it("does not move, before anything changes", async () => {
+    const errors = errorsOf(await house.failure()).join("\n");
+    expect(errors).toContain(`The tunnel "ouchi-photos (${hostOfEdge})" of this house is used by`);
+    expect(errors).toContain(`${haHost} leads to http://localhost:8123`);
+    expect(writes(house.takeCalls())).toEqual([]);
+    expect(ha()).toContain(haHost);
+  });
+
+  it("does not go by `ouchi destroy` either, which knows its things by their ids", async () => {
+    const { printed, exitCode } = await ouchiDestroy(house);
+    expect(exitCode).toBe(1);
+    expect(printed).toContain(`${haHost} leads to http://localhost:8123`);
+    expect(writes(house.takeCalls())).toEqual([]);
+  });
+
+  it("names the permission that the look lacks, and the way without the look", async () => {
+    house.world.faults.add({
+      ...{ method: "GET", path: "teamnet/routes", kind: "status", status: 403, times: 50 },
+    });
+    const { printed, exitCode } = await ouchiDestroy(house);
+    house.world.faults.clear();
+    expect(exitCode).toBe(1);
+    expect(printed).toContain('"Cloudflare Tunnel Edit"');
+    expect(printed).toContain("type: pulumi destroy --exclude-protected");
+    expect(writes(house.takeCalls())).toEqual([]);
+  });
+
+  it("moves once they have left it, and goes after a cut with what it left behind", async () => {
+    house.world.state.data.tunnels[0]!.configuration!.config!.ingress!.shift();
+    house.world.faults.add({
+      ...{ method: "PUT", path: "configurations", kind: "status", status: 400, times: 50 },
+    });
+    expect(errorsOf(await house.failure())).not.toEqual([]);
+    house.world.faults.clear();
+    const { printed, exitCode } = await ouchiDestroy(house);
+    expect([exitCode ?? 0, printed]).toEqual([0, expect.stringContaining("one-time PIN stays")]);
+    expect(house.things()).toEqual(["sign-in One-time PIN"]);
+  });
+});
+
 describe("leftovers of the kit's names that a stranger uses", { timeout: 300_000 }, () => {
   it.each([
     [
