@@ -3,6 +3,7 @@ import { failure } from "../program.ts";
 import { UserError } from "../settings/user-error.ts";
 import { type Account, type Named, recordComment } from "./account.ts";
 import { othersTold } from "./adoption-losses.ts";
+import { phoneOf } from "./going-tokens.ts";
 import { hostInName, names } from "./names.ts";
 import { type Permission, permissions } from "./permissions.ts";
 import { type SharedThing, sharedThings, sharedWarnings } from "./shared-things.ts";
@@ -146,14 +147,21 @@ export class Inventory {
       ],
       onError: [new pulumi.ErrorHook(`explain ${kind} ${name}`, explained(permission))],
     };
-    const stays = this.#shared.some((each) => each.kind === kind && each.name === name);
+    const stays = this.#sharedOf(kind, name) !== undefined;
     return { parent, ...more, hooks, ...(stays && { retainOnDelete: true }) };
+  }
+
+  /** The house has one application, whatever it is called in the dashboard by now. */
+  #sharedOf(kind: Kind, name: string): SharedThing | undefined {
+    return this.#shared.find(
+      (each) => each.kind === kind && (kind === "application" || each.name === name),
+    );
   }
 
   /** A configuration and an application are written whole: what others have in them would end. */
   #refuseStrangersLoss({ kind, name }: Item): void {
     const written = kind === "ingress" ? "tunnel" : kind === "application" ? kind : undefined;
-    const shared = this.#shared.find((each) => each.kind === written && each.name === name);
+    const shared = written && this.#sharedOf(written, name);
     if (!shared?.use) return;
     throw new UserError(
       `The ${kind} of the kit's "${name}" is written whole, and others use it: ${shared.use}. Give them one of their own first, in Cloudflare's dashboard, and run this again; until then it stays as it is.`,
@@ -239,8 +247,12 @@ export class Inventory {
         await this.#clear(kind, leftover);
         continue;
       }
+      const phone = kind === "service token" ? phoneOf(name, this.#host) : undefined;
+      const cure = phone
+        ? ` Was the phone in the family before? Then put "${phone.person}-${phone.phone}: ${leftover.id}" below adopt.phones in the stack file, type "cli/ouchi adopt", and run this again: it keeps its headers.`
+        : "";
       throw new UserError(
-        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it. If the state was lost, bring its copy back (docs/state.md), or take over what is there: cli/ouchi adopt. If another stack serves this host, choose another hostname.`,
+        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it.${cure} If the state was lost, bring its copy back (docs/state.md), or take over what is there: cli/ouchi adopt. If another stack serves this host, choose another hostname.`,
       );
     }
   }

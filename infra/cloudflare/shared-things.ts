@@ -1,3 +1,5 @@
+import type { Person } from "../settings/schema.ts";
+import { UserError } from "../settings/user-error.ts";
 import type { Account, Named } from "./account.ts";
 import { othersTold } from "./adoption-losses.ts";
 import { names } from "./names.ts";
@@ -86,7 +88,11 @@ export function sharedThings(account: Account, host: string, more: MoreRead = {}
       ...used.groups,
     ];
     if (others.length > 0) {
-      keep({ ...token, kind: "service token", use: `${quoted(others)} name it too` });
+      keep({
+        ...token,
+        kind: "service token",
+        use: `${quoted(others)} ${others.length === 1 ? "names" : "name"} it too`,
+      });
     } else if (used.policies.some(({ id }) => keptPolicies.includes(id))) {
       keep({ ...token, kind: "service token" });
     }
@@ -154,6 +160,26 @@ const consequences: Record<SharedThing["kind"], string> = {
   "identity provider": "It stays when the house goes.",
   alert: "It stays when the house goes.",
 };
+
+/**
+ * The last phone takes the phones' policy out of the application. Where others use the application, that is refused in
+ * the middle of the up; where they use the policy, it and the token stay, and let the phone in there.
+ *
+ * @throws {UserError} that says that the phone is still in, and how it is locked out at once.
+ */
+export function refuseLastPhoneToStay(account: Account, host: string, family: Person[]): void {
+  if (family.some(({ phones }) => phones.length > 0)) return;
+  const application = account.applications.find((each) => isOwnApplication(each, host));
+  const policy = application?.policies?.find(({ name }) => name === names.policy("phones", host));
+  if (!policy) return;
+  const tie = sharedThings(account, host).find(
+    ({ id, use }) => use && (id === application?.id || id === policy.id),
+  );
+  if (!tie) return;
+  throw new UserError(
+    `The last phone cannot be taken out of the family now, and is still in: others use the ${tie.kind} "${tie.name}" of this house (${tie.use}). To lock it out at once, put it back into the family with its secretVersion raised by one and an overlapUntil in the past, and run this again: its old headers work nowhere after that. To take it out, give the others one of their own first, in Cloudflare's dashboard. Nothing was changed.`,
+  );
+}
 
 /** A way past the gate that the kit did not make. */
 function narrower(applications: Application[], host: string): string[] {

@@ -323,6 +323,36 @@ describe("a house whose tunnel serves another name by now, and whose hostname wa
   });
 });
 
+describe("a phone that left, and whose token a stranger's policy names", {
+  timeout: 300_000,
+}, () => {
+  it("comes back by what the refusal says, with its headers", async () => {
+    const phones = [{ name: "iphone" }, { name: "ipad" }];
+    const house = await EdgeHouse.build([{ ...ken, phones }]);
+    const strangers = await Strangers.comeBy(house);
+    try {
+      await house.up();
+      const { serviceTokens } = house.world.state.data;
+      const { id, clientSecret } = serviceTokens.find(({ name }) => name.includes("ipad"))!;
+      await strangers.machines("theirs", id);
+      await house.up();
+      house.set("family", [ken]);
+      await house.up();
+      house.set("family", [{ ...ken, phones }]);
+      const refused = errorsOf(await house.failure()).join("\n");
+      expect(refused).toContain(`put "ken-ipad: ${id}" below adopt.phones`);
+      house.set("adopt", { phones: { "ken-ipad": id } });
+      expect((await ouchiAdopt(house)).printed).toContain("= 1 imported");
+      await house.up();
+      const now = house.world.state.data.serviceTokens.filter(({ name }) => name.includes("ipad"));
+      expect(now).toMatchObject([{ id, clientSecret }]);
+    } finally {
+      strangers.close();
+      await house.close();
+    }
+  });
+});
+
 describe("leftovers of the kit's names that a stranger uses", { timeout: 300_000 }, () => {
   it.each([
     [
