@@ -23,7 +23,14 @@ import {
 import { hostInName, names } from "./names.ts";
 import { refuseLastPhoneToStay } from "./shared-things.ts";
 import { readTunnelUse } from "./tunnel-use.ts";
-import { applicationOf, isOwnApplication, readGroups, usersOfToken } from "./uses.ts";
+import {
+  type Application,
+  applicationOf,
+  isOwnApplication,
+  placesOf,
+  readGroups,
+  usersOfToken,
+} from "./uses.ts";
 
 /** What `adopt` in the stack file may say, and what the owner has to decide. */
 export interface Adoptable {
@@ -341,6 +348,10 @@ function withoutKitNamed(adopt: Adopt, account: Account, settings: Settings, hos
     if (key === "record") {
       return account.records.find((each) => each.id === id)?.comment === recordComment;
     }
+    if (key === "application") {
+      const application = account.applications.find((each) => each.id === id);
+      if (application && ownHostOf(application, settings.domain) !== undefined) return true;
+    }
     const name = listFor(key, account).find((each) => each.id === id)?.name;
     const named = hostInName(name);
     return (
@@ -350,6 +361,13 @@ function withoutKitNamed(adopt: Adopt, account: Account, settings: Settings, hos
       kitNames(settings, named).has(name)
     );
   });
+}
+
+/** The host in the zone whose gate of the kit's this is, renamed in the dashboard or not. */
+function ownHostOf(application: Application, domain: string): string | undefined {
+  return placesOf(application).find(
+    (place) => place.endsWith(`.${domain}`) && isOwnApplication(application, place),
+  );
 }
 
 function kitNames(settings: Settings, host: string): Set<string> {
