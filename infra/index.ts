@@ -43,7 +43,7 @@ async function house() {
   for (const warning of expiryWarnings(account.serviceTokens, host, family, new Date())) {
     pulumi.log.warn(warning);
   }
-  for (const warning of goingTokens(account.serviceTokens, host, family)) {
+  for (const warning of goingTokens(account.serviceTokens, host, family, account)) {
     pulumi.log.warn(warning);
   }
   const admin = `admin@${domain}`;

@@ -1,8 +1,7 @@
 import { UserError } from "../../infra/settings/user-error.ts";
-import { sharedThings } from "../../infra/cloudflare/shared-things.ts";
-import { othersThrough, readTunnelUse } from "../../infra/cloudflare/tunnel-use.ts";
+import { type SharedThing, sharedThings } from "../../infra/cloudflare/shared-things.ts";
+import { othersThroughOwn, readTunnelUse } from "../../infra/cloudflare/tunnel-use.ts";
 import { readGroups } from "../../infra/cloudflare/uses.ts";
-import { names } from "../../infra/cloudflare/names.ts";
 import { readHouseAtCloudflare } from "../cloudflare-account.ts";
 import { type EngineArgs, runEngine } from "../engine.ts";
 
@@ -29,26 +28,16 @@ export async function destroy(
  * it since the last `up`, which marks such things as kept.
  */
 async function refuseStrangersLoss(args: EngineArgs): Promise<void> {
-  const { account, host, state } = await readHouseAtCloudflare(args).catch((error: unknown) => {
+  const { here, seen } = await look(args).catch((error: unknown) => {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
       `It could not be seen whether others use what would go: ${error.message} To take the photos off the internet without that look, type: pulumi destroy --exclude-protected`,
       error.kind,
     );
   });
-  const tunnel = account.tunnels.find(({ name }) => name === names.tunnel(host));
-  const shared = sharedThings(account, host, {
-    groups: await readGroups(account),
-    ...(tunnel && { tunnelOthers: othersThrough(await readTunnelUse(account, tunnel), host) }),
-  });
-  const here = shared.flatMap((thing) => {
-    const entry = state.find(({ id }) => id === thing.id);
-    return entry ? [{ ...thing, kept: entry.retainOnDelete === true }] : [];
-  });
   const lost = here.filter(({ kept }) => !kept);
   if (lost.length > 0) {
     // An up sees what its own readings show, and keeps it; the rest is the owner's to move.
-    const seen = new Set(sharedThings(account, host).map(({ id }) => id));
     const cure = lost.every(({ id }) => seen.has(id))
       ? 'Type "cli/ouchi up" once, which marks it as kept, and then this again; or give the others one of their own in Cloudflare\'s dashboard.'
       : "Give the others one of their own in Cloudflare's dashboard first, and type this again.";
@@ -64,4 +53,32 @@ async function refuseStrangersLoss(args: EngineArgs): Promise<void> {
   console.error(
     "Note: the one-time PIN stays at Cloudflare: it is the account's, and others may sign in by it.",
   );
+}
+
+/**
+ * What of the state's own others use too, by the ids that would be deleted: the names in the stack file may be newer
+ * than what is at Cloudflare. `seen` are the ids of what an `up` would see.
+ */
+async function look(
+  args: EngineArgs,
+): Promise<{ here: (SharedThing & { kept: boolean })[]; seen: Set<string> }> {
+  const { account, host, state } = await readHouseAtCloudflare(args);
+  const held = new Set(state.flatMap(({ id }) => id ?? []));
+  const tunnels = account.tunnels.filter(({ id }) => held.has(id));
+  const tunnelOthers = await Promise.all(
+    tunnels.map(async (tunnel) => {
+      const others = othersThroughOwn(await readTunnelUse(account, tunnel), host);
+      return [tunnel.id, others] as const;
+    }),
+  );
+  const shared = sharedThings(account, host, {
+    held,
+    groups: await readGroups(account),
+    tunnelOthers: new Map(tunnelOthers),
+  });
+  const here = shared.map((thing) => ({
+    ...thing,
+    kept: state.some(({ id, retainOnDelete }) => id === thing.id && retainOnDelete === true),
+  }));
+  return { here, seen: new Set(sharedThings(account, host).map(({ id }) => id)) };
 }

@@ -9,7 +9,7 @@ import {
   type Tunnel,
 } from "./account.ts";
 import { names } from "./names.ts";
-import { lostOfHost, othersThrough, type TunnelUse } from "./tunnel-use.ts";
+import { lostOfHost, othersThrough, othersThroughOwn, type TunnelUse } from "./tunnel-use.ts";
 import {
   type Application,
   applicationsWith,
@@ -57,7 +57,7 @@ export function judgeTunnel(
     );
     return judgement;
   }
-  const others = othersThrough(use, host);
+  const others = mine ? othersThroughOwn(use, host) : othersThrough(use, host);
   if (others.length > 0) {
     judgement.refused.push(
       mine

@@ -20,9 +20,17 @@ import {
   components,
   logicalNames,
 } from "./logical-names.ts";
-import { names } from "./names.ts";
+import { hostInName, names } from "./names.ts";
+import { refuseLastPhoneToStay } from "./shared-things.ts";
 import { readTunnelUse } from "./tunnel-use.ts";
-import { applicationOf, isOwnApplication, readGroups, usersOfToken } from "./uses.ts";
+import {
+  type Application,
+  applicationOf,
+  isOwnApplication,
+  placesOf,
+  readGroups,
+  usersOfToken,
+} from "./uses.ts";
 
 /** What `adopt` in the stack file may say, and what the owner has to decide. */
 export interface Adoptable {
@@ -90,9 +98,10 @@ export async function refuseStrangersLoss(
   const guarding = applicationOf(account.applications, host);
   if (!held && guarding && !isOwnApplication(guarding, host) && guarding.id !== adopt.application) {
     throw new UserError(
-      `The application "${guarding.name}" (${guarding.id}) guards ${host} already, and Cloudflare has one for a name. Take it over, if it is for the photos alone ("cli/ouchi adopt" says whether it is), or choose another hostname. Nothing was changed.`,
+      `The application "${guarding.name}" (${guarding.id}) guards ${host} already, and Cloudflare has one for a name. Take it over, if it is for the photos alone ("cli/ouchi adopt" says whether it is), or choose another hostname. If it is this house's own, and was only renamed, give it its name back in the dashboard: "${names.application(host)}". Nothing was changed.`,
     );
   }
+  if (!held) refuseLastPhoneToStay(account, host, settings.family);
   // Without the state nobody knows whether what is not there was taken over once, and went.
   const missing = held ? unknownIds(withoutHeld(adopt, held), account) : [];
   if (missing.length > 0) {
@@ -330,9 +339,39 @@ function without(adopt: Adopt, out: (each: { key: string; id: string }) => boole
 const withoutHeld = (adopt: Adopt, held: ReadonlySet<string>) =>
   without(adopt, ({ id }) => held.has(id));
 
-/** What bears the kit's name was taken over before, and written to: its name is the first thing that an `up` gives it. */
+/**
+ * What bears the kit's name was taken over before, and written to: its name is the first thing that an `up` gives it.
+ * It bears a former host's until the `up` that moves the house.
+ */
 function withoutKitNamed(adopt: Adopt, account: Account, settings: Settings, host: string): Adopt {
-  const kit = new Set([
+  return without(adopt, ({ key, id }) => {
+    if (key === "record") {
+      return account.records.find((each) => each.id === id)?.comment === recordComment;
+    }
+    if (key === "application") {
+      const application = account.applications.find((each) => each.id === id);
+      if (application && ownHostOf(application, settings.domain) !== undefined) return true;
+    }
+    const name = listFor(key, account).find((each) => each.id === id)?.name;
+    const named = hostInName(name);
+    return (
+      name !== undefined &&
+      named !== undefined &&
+      (named === host || named.endsWith(`.${settings.domain}`)) &&
+      kitNames(settings, named).has(name)
+    );
+  });
+}
+
+/** The host in the zone whose gate of the kit's this is, renamed in the dashboard or not. */
+function ownHostOf(application: Application, domain: string): string | undefined {
+  return placesOf(application).find(
+    (place) => place.endsWith(`.${domain}`) && isOwnApplication(application, place),
+  );
+}
+
+function kitNames(settings: Settings, host: string): Set<string> {
+  return new Set([
     names.tunnel(host),
     names.application(host),
     names.google(host),
@@ -340,13 +379,6 @@ function withoutKitNamed(adopt: Adopt, account: Account, settings: Settings, hos
     ...Object.values(alertRoles).map((role) => names.alert(role, host)),
     ...phonesOf(settings).map(({ person, phone }) => names.serviceToken(person, phone.name, host)),
   ]);
-  return without(adopt, ({ key, id }) => {
-    const thing = listFor(key, account).find((each) => each.id === id);
-    if (key === "record") {
-      return account.records.find((each) => each.id === id)?.comment === recordComment;
-    }
-    return thing !== undefined && kit.has(thing.name);
-  });
 }
 
 function byName(list: Named[], name: string): string | undefined {

@@ -1,15 +1,20 @@
 import type { Person } from "../settings/schema.ts";
-import type { ServiceToken } from "./account.ts";
+import type { Account, ServiceToken } from "./account.ts";
 import { names } from "./names.ts";
+import { sharedThings } from "./shared-things.ts";
+import { usersOfToken } from "./uses.ts";
 
 /**
  * A sentence for each phone that this run locks out, since the family list has no phone of its names any more: it was taken out,
  * or the person or the phone was renamed. Tokens at Cloudflare are known by their names alone.
+ *
+ * @param account with it, a token that others use too is said to stay, and one that nobody names any more is not spoken of.
  */
 export function goingTokens(
-  tokens: Pick<ServiceToken, "name">[],
+  tokens: (Pick<ServiceToken, "name"> & Partial<Pick<ServiceToken, "id">>)[],
   host: string,
   family: Person[],
+  account?: Account,
 ): string[] {
   const phones = family.flatMap((person) =>
     person.phones.map((phone) => ({
@@ -20,9 +25,18 @@ export function goingTokens(
   );
   const present = new Set(tokens.map(({ name }) => name));
   const isNew = phones.filter(({ token }) => !present.has(token));
-  return tokens.flatMap(({ name }) => {
+  const shared = account ? sharedThings(account, host) : [];
+  return tokens.flatMap(({ id, name }) => {
     const going = phoneOf(name, host);
     if (!going || phones.some(({ token }) => token === name)) return [];
+    const use = shared.find((each) => each.id === id)?.use;
+    if (use) {
+      return [
+        `The token of ${going.person}'s ${going.phone} stays, since ${use}, and lets in there still: whoever has its headers is locked out of the photos alone. To end that, take it out there in Cloudflare's dashboard, and delete it (Zero Trust → Access controls → Service credentials).`,
+      ];
+    }
+    // It stayed for another's sake once: nobody gets in by it.
+    if (account && id !== undefined && !isNamed(id, account)) return [];
     // The same phone of a person by another name, or another phone of the same person.
     const renamed = isNew.filter(
       ({ person, phone }) => person === going.person || phone === going.phone,
@@ -37,8 +51,13 @@ export function goingTokens(
   });
 }
 
+function isNamed(id: string, account: Account): boolean {
+  const { policies, applications } = usersOfToken({ id }, account, []);
+  return policies.length + applications.length > 0;
+}
+
 /** By the name that the kit gives to tokens; undefined for tokens of others and of other homes. */
-function phoneOf(name: string, host: string): { person: string; phone: string } | undefined {
+export function phoneOf(name: string, host: string): { person: string; phone: string } | undefined {
   const [, person, phone] = /^\S+ (\S+) (\S+) \(\S+\)$/.exec(name) ?? [];
   if (!person || !phone || names.serviceToken(person, phone, host) !== name) return undefined;
   return { person, phone };

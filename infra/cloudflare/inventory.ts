@@ -3,9 +3,17 @@ import { failure } from "../program.ts";
 import { UserError } from "../settings/user-error.ts";
 import { type Account, type Named, recordComment } from "./account.ts";
 import { othersTold } from "./adoption-losses.ts";
+import { phoneOf } from "./going-tokens.ts";
+import { hostInName, names } from "./names.ts";
 import { type Permission, permissions } from "./permissions.ts";
 import { type SharedThing, sharedThings, sharedWarnings } from "./shared-things.ts";
-import { othersThrough, readTunnelUse } from "./tunnel-use.ts";
+import {
+  othersThrough,
+  othersThroughOwn,
+  readConfiguration,
+  readTunnelUse,
+  type TunnelConfiguration,
+} from "./tunnel-use.ts";
 import { placesOf, quoted, readGroups, usersOfProvider, usersOfToken } from "./uses.ts";
 
 /** Kinds of things at Cloudflare, each with its own way to tell whether it is in use. */
@@ -84,12 +92,15 @@ interface Wanted {
  */
 export class Inventory {
   readonly #account: Account;
+  readonly #host: string;
   readonly #cleared = new Set<string>();
+  readonly #configurations = new Map<string, Promise<TunnelConfiguration>>();
   readonly #shared: SharedThing[];
 
   /** Says what of the house's own others use by now. */
   constructor(account: Account, host: string) {
     this.#account = account;
+    this.#host = host;
     this.#shared = sharedThings(account, host);
     for (const warning of sharedWarnings(account, host)) pulumi.log.warn(warning);
   }
@@ -116,7 +127,11 @@ export class Inventory {
             domain: (await known(newInputs.domain)) as string | undefined,
           }),
       ],
-      beforeUpdate: [() => this.#refuseStrangersLoss(item), ...(more.hooks?.beforeUpdate ?? [])],
+      beforeUpdate: [
+        () => this.#refuseStrangersLoss(item),
+        (update: pulumi.ResourceHookArgs) => this.#refuseLossByMove(item, update),
+        ...(more.hooks?.beforeUpdate ?? []),
+      ],
       afterCreate: [
         ({ urn, newOutputs = {} }: pulumi.ResourceHookArgs) =>
           refuseEmpty(item, newOutputs, emptyEntry(urn)),
@@ -132,18 +147,57 @@ export class Inventory {
       ],
       onError: [new pulumi.ErrorHook(`explain ${kind} ${name}`, explained(permission))],
     };
-    const stays = this.#shared.some((each) => each.kind === kind && each.name === name);
+    const stays = this.#sharedOf(kind, name) !== undefined;
     return { parent, ...more, hooks, ...(stays && { retainOnDelete: true }) };
+  }
+
+  /** The house has one application, whatever it is called in the dashboard by now. */
+  #sharedOf(kind: Kind, name: string): SharedThing | undefined {
+    return this.#shared.find(
+      (each) => each.kind === kind && (kind === "application" || each.name === name),
+    );
   }
 
   /** A configuration and an application are written whole: what others have in them would end. */
   #refuseStrangersLoss({ kind, name }: Item): void {
     const written = kind === "ingress" ? "tunnel" : kind === "application" ? kind : undefined;
-    const shared = this.#shared.find((each) => each.kind === written && each.name === name);
+    const shared = written && this.#sharedOf(written, name);
     if (!shared?.use) return;
     throw new UserError(
       `The ${kind} of the kit's "${name}" is written whole, and others use it: ${shared.use}. Give them one of their own first, in Cloudflare's dashboard, and run this again; until then it stays as it is.`,
     );
+  }
+
+  /**
+   * A house that moves to another hostname takes its tunnel along, which bears the former name until then, and writes
+   * the whole of its configuration. Whatever is renamed first asks, so that nothing was changed when it is refused.
+   */
+  async #refuseLossByMove({ kind }: Item, update: pulumi.ResourceHookArgs): Promise<void> {
+    const { oldInputs = {}, oldOutputs = {} } = update;
+    const former = hostInName(await known(oldInputs.name));
+    const id = await known(kind === "ingress" ? oldOutputs.tunnelId : oldOutputs.id);
+    const tunnels = this.#account.tunnels.filter((tunnel) =>
+      kind === "ingress" || kind === "tunnel"
+        ? tunnel.id === id
+        : former !== undefined && former !== this.#host && tunnel.name === names.tunnel(former),
+    );
+    for (const tunnel of tunnels) {
+      const others = othersThroughOwn(
+        { configuration: await this.#configuration(tunnel) },
+        this.#host,
+      );
+      if (others.length === 0) continue;
+      throw new UserError(
+        `The tunnel "${tunnel.name}" of this house is used by others too: ${others.join("; ")}. The kit would write the whole of its configuration, and all of that would end. Give them a tunnel of their own first, in Cloudflare's dashboard (Networks → Connectors), and run this again; or take back what you changed in the stack file. Until then the tunnel stays as it is.`,
+      );
+    }
+  }
+
+  /** Read once in a run, however many things are renamed. */
+  #configuration(tunnel: Named): Promise<TunnelConfiguration> {
+    const reading = this.#configurations.get(tunnel.id) ?? readConfiguration(this.#account, tunnel);
+    this.#configurations.set(tunnel.id, reading);
+    return reading;
   }
 
   /** Whether Cloudflare had a thing of that name when the program began. */
@@ -193,8 +247,12 @@ export class Inventory {
         await this.#clear(kind, leftover);
         continue;
       }
+      const phone = kind === "service token" ? phoneOf(name, this.#host) : undefined;
+      const cure = phone
+        ? ` Was the phone in the family before? Then put "${phone.person}-${phone.phone}: ${leftover.id}" below adopt.phones in the stack file, type "cli/ouchi adopt", and run this again: it keeps its headers.`
+        : "";
       throw new UserError(
-        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it. If the state was lost, bring its copy back (docs/state.md), or take over what is there: cli/ouchi adopt. If another stack serves this host, choose another hostname.`,
+        `Cloudflare has the ${kind} "${leftover.name}" already, and ${use}; but this stack's state knows nothing of it.${cure} If the state was lost, bring its copy back (docs/state.md), or take over what is there: cli/ouchi adopt. If another stack serves this host, choose another hostname.`,
       );
     }
   }

@@ -13,3 +13,8 @@ export const names = {
   google: (host: string) => `ouchi-photos Google (${host})`,
   alert: (role: string, host: string) => `ouchi-photos ${role} (${host})`,
 };
+
+/** The host in one of these names; undefined for a name that the kit gives to nothing. */
+export function hostInName(name: unknown): string | undefined {
+  return /^ouchi-photos (?:.+ )?\(([^() ]+)\)$/.exec(String(name))?.[1];
+}

@@ -1,7 +1,9 @@
-import type { Account } from "./account.ts";
+import type { Person } from "../settings/schema.ts";
+import { UserError } from "../settings/user-error.ts";
+import type { Account, Named } from "./account.ts";
 import { othersTold } from "./adoption-losses.ts";
 import { names } from "./names.ts";
-import { isOfTheKit as isKitRule, othersThrough, type TunnelConfiguration } from "./tunnel-use.ts";
+import { othersThroughOwn } from "./tunnel-use.ts";
 import {
   type Application,
   applicationsWith,
@@ -23,77 +25,93 @@ export interface SharedThing {
   use?: string;
 }
 
+/** What is read beyond the program's own readings. */
+export interface MoreRead {
+  groups?: Group[];
+  /** By the tunnel's id: what leads through it for others. */
+  tunnelOthers?: ReadonlyMap<string, string[]>;
+  /**
+   * Ids that the state has: these are the house's own, whatever they are called. The program, which cannot see its
+   * state, goes by the kit's names instead.
+   */
+  held?: ReadonlySet<string>;
+}
+
 /**
  * What of the house's own others use by now: it stays where it is when the house goes, or moves, or gives it up.
  * Deleting it would leave a stranger's host without its gate, or its people without their way in.
- *
- * @param more what is read beyond the program's own readings.
  */
-export function sharedThings(
-  account: Account,
-  host: string,
-  more: { groups?: Group[]; tunnelOthers?: string[] } = {},
-): SharedThing[] {
+export function sharedThings(account: Account, host: string, more: MoreRead = {}): SharedThing[] {
   const { applications, policies, serviceTokens, identityProviders, alerts, tunnels } = account;
-  const { groups = [] } = more;
+  const { groups = [], held } = more;
   const shared: SharedThing[] = [];
   const keep = (thing: SharedThing) => {
     if (!shared.some(({ id }) => id === thing.id)) shared.push(thing);
   };
+  const ownOf = <T extends Named>(list: T[], named: (thing: T) => boolean): T[] =>
+    list.filter((each) => (held ? held.has(each.id) : named(each)));
+  const own = ownOf(applications, (each) => isOwnApplication(each, host));
   // Another house of the kit's, or this one under its former name, is no stranger: unless it stayed for another's sake.
   const strangers = applications.filter(
-    (each) =>
-      !isKitApplication(each) || (!isOwnApplication(each, host) && strangePlaces(each).length > 0),
+    (each) => !own.includes(each) && (!isKitApplication(each) || strangePlaces(each).length > 0),
   );
 
-  const tunnel = tunnels.find(({ name }) => name === names.tunnel(host));
-  if (tunnel) {
-    const others = more.tunnelOthers ?? othersThrough({ configuration: strange(account) }, host);
+  for (const tunnel of ownOf(tunnels, ({ name }) => name === names.tunnel(host))) {
+    const others =
+      more.tunnelOthers?.get(tunnel.id) ??
+      othersThroughOwn({ configuration: account.ownTunnel ?? {} }, host);
     if (others.length > 0) keep({ ...tunnel, kind: "tunnel", use: others.join("; ") });
   }
 
-  const application = applications.find((each) => isOwnApplication(each, host));
-  const places = application ? placesOf(application).filter((place) => place !== host) : [];
-  if (application && places.length > 0) {
+  let anyStays = false;
+  for (const application of own) {
+    const places = strangePlaces(application).filter((place) => place !== host);
+    if (places.length === 0) continue;
+    anyStays = true;
     keep({ ...application, kind: "application", use: `it guards ${places.join(", ")} too` });
   }
-  for (const policy of policies.filter((each) => isOwnPolicy(each.name, host))) {
+  for (const policy of ownOf(policies, ({ name }) => isOwnPolicy(name, host))) {
     const { listed, more } = applicationsWith(policy, applications);
     const others = listed.filter((each) => strangers.includes(each));
     if (others.length > 0 || more > 0) {
       keep({ ...policy, kind: "policy", use: `${quoted(others, more)} let people in by it too` });
-    } else if (places.length > 0) keep({ ...policy, kind: "policy" });
+    } else if (anyStays) keep({ ...policy, kind: "policy" });
   }
   const keptPolicies = shared.filter(({ kind }) => kind === "policy").map(({ id }) => id);
-  for (const token of serviceTokens.filter((each) => isOwnToken(each.name, host))) {
+  for (const token of ownOf(serviceTokens, ({ name }) => isOwnToken(name, host))) {
     const used = usersOfToken(token, account, groups);
     const others = [
-      ...used.policies.filter((each) => !each.name.startsWith("ouchi-photos ")),
+      ...used.policies.filter(
+        ({ id, name }) => !held?.has(id) && !name.startsWith("ouchi-photos "),
+      ),
       ...used.applications.filter((each) => strangers.includes(each)),
       ...used.groups,
     ];
     if (others.length > 0) {
-      keep({ ...token, kind: "service token", use: `${quoted(others)} name it too` });
+      keep({
+        ...token,
+        kind: "service token",
+        use: `${quoted(others)} ${others.length === 1 ? "names" : "name"} it too`,
+      });
     } else if (used.policies.some(({ id }) => keptPolicies.includes(id))) {
       keep({ ...token, kind: "service token" });
     }
   }
-  const google = identityProviders.find(({ name }) => name === names.google(host));
-  if (google) {
+  for (const google of ownOf(identityProviders, ({ name }) => name === names.google(host))) {
     const users = usersOfProvider(google.id, account, groups);
-    const others = [...users.allowing.filter((each) => strangers.includes(each)), ...users.rules];
+    const rules = users.rules.filter(({ id }) => !held?.has(id));
+    const others = [...users.allowing.filter((each) => strangers.includes(each)), ...rules];
     if (others.length > 0) {
       keep({
         ...google,
         kind: "identity provider",
         use: `people sign in by it for ${quoted(others)} too`,
       });
-    } else if (places.length > 0) keep({ ...google, kind: "identity provider" });
+    } else if (anyStays) keep({ ...google, kind: "identity provider" });
   }
-  for (const role of ["token-expiry", "tunnel-health"] as const) {
-    const alert = alerts.find(({ name }) => name === names.alert(role, host));
-    const told = alert ? othersTold(alert, alert.mechanisms.email?.[0]?.id) : [];
-    if (alert && told.length > 0) keep({ ...alert, kind: "alert", use: told.join("; ") });
+  for (const alert of ownOf(alerts, ({ name }) => isOwnAlert(name, host))) {
+    const told = othersTold(alert, alert.mechanisms.email?.[0]?.id);
+    if (told.length > 0) keep({ ...alert, kind: "alert", use: told.join("; ") });
   }
   return shared.map(({ kind, id, name, use }) => ({ kind, id, name, ...(use && { use }) }));
 }
@@ -103,13 +121,11 @@ function strangePlaces(application: Application): string[] {
   return placesOf(application).filter((place) => names.application(place) !== application.name);
 }
 
-/** The own tunnel's configuration without the kit's rules: one for a former hostname is no stranger's. */
-function strange({ ownTunnel = {} }: Account): TunnelConfiguration {
-  return { ...ownTunnel, ingress: ownTunnel.ingress?.filter((rule) => !isKitRule(rule)) };
-}
-
 const isOwnPolicy = (name: string, host: string) =>
   name === names.policy("family", host) || name === names.policy("phones", host);
+
+const isOwnAlert = (name: string, host: string) =>
+  name === names.alert("token-expiry", host) || name === names.alert("tunnel-health", host);
 
 /** Also of a phone that is no longer in the family: it goes with this up. */
 const isOwnToken = (name: string, host: string) =>
@@ -144,6 +160,26 @@ const consequences: Record<SharedThing["kind"], string> = {
   "identity provider": "It stays when the house goes.",
   alert: "It stays when the house goes.",
 };
+
+/**
+ * The last phone takes the phones' policy out of the application. Where others use the application, that is refused in
+ * the middle of the up; where they use the policy, it and the token stay, and let the phone in there.
+ *
+ * @throws {UserError} that says that the phone is still in, and how it is locked out at once.
+ */
+export function refuseLastPhoneToStay(account: Account, host: string, family: Person[]): void {
+  if (family.some(({ phones }) => phones.length > 0)) return;
+  const application = account.applications.find((each) => isOwnApplication(each, host));
+  const policy = application?.policies?.find(({ name }) => name === names.policy("phones", host));
+  if (!policy) return;
+  const tie = sharedThings(account, host).find(
+    ({ id, use }) => use && (id === application?.id || id === policy.id),
+  );
+  if (!tie) return;
+  throw new UserError(
+    `The last phone cannot be taken out of the family now, and is still in: others use the ${tie.kind} "${tie.name}" of this house (${tie.use}). To lock it out at once, put it back into the family with its secretVersion raised by one and an overlapUntil in the past, and run this again: its old headers work nowhere after that. To take it out, give the others one of their own first, in Cloudflare's dashboard. Nothing was changed.`,
+  );
+}
 
 /** A way past the gate that the kit did not make. */
 function narrower(applications: Application[], host: string): string[] {

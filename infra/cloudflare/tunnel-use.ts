@@ -1,6 +1,7 @@
 import { UserError } from "../settings/user-error.ts";
-import type { Account, Tunnel } from "./account.ts";
+import { type Account, recordComment, type Tunnel } from "./account.ts";
 import { immichOnPi } from "./ingress-rules.ts";
+import { type Permission, permissions } from "./permissions.ts";
 
 interface IngressRule {
   hostname?: string;
@@ -22,7 +23,7 @@ export interface TunnelUse {
   /** Private networks and private names. */
   routes: string[];
   /** Names in the zones that the API token may see. */
-  records: string[];
+  records: { name: string; comment?: string | null }[];
 }
 
 /**
@@ -46,15 +47,31 @@ export function othersThrough(
   return [
     ...clauses,
     ...records
-      .filter((name) => name !== host && !served.has(name))
-      .map((name) => `the name ${name} leads to it`),
+      .filter(({ name }) => name !== host && !served.has(name))
+      .map(({ name }) => `the name ${name} leads to it`),
     ...(configuration?.["warp-routing"]?.enabled ? ["devices reach private networks by it"] : []),
     ...routes.map((route) => `devices reach ${route} by it`),
   ];
 }
 
-/** A rule of the kit's own making, for whatever host: one that a move to another hostname left is no stranger's. */
-export function isOfTheKit({ service, originRequest }: IngressRule): boolean {
+/** The same of a tunnel of the house's own: what the kit itself made, for whatever host, a move may have left there. */
+export function othersThroughOwn(use: Partial<TunnelUse>, host: string): string[] {
+  const { configuration = {}, records = [] } = use;
+  return othersThrough(
+    {
+      ...use,
+      configuration: {
+        ...configuration,
+        ingress: (configuration.ingress ?? []).filter((rule) => !isOfTheKit(rule)),
+      },
+      records: records.filter(({ comment }) => comment !== recordComment),
+    },
+    host,
+  );
+}
+
+/** A rule of the kit's own making. */
+function isOfTheKit({ service, originRequest }: IngressRule): boolean {
   return service === immichOnPi && originRequest?.access?.required === true;
 }
 
@@ -82,13 +99,18 @@ function onTheSameMachine(service: string): boolean {
 /** @throws {UserError} when Cloudflare does not answer: what cannot be seen is not taken for unused. */
 export async function readTunnelUse(account: Account, tunnel: Tunnel): Promise<TunnelUse> {
   const { accountId } = account;
+  const { tunnel: permission } = permissions;
   const [configuration, networks, hostnames, records] = await Promise.all([
     readConfiguration(account, tunnel),
-    account.api.all<{ network: string }>(
+    seen<{ network: string }>(
+      account,
       `/accounts/${accountId}/teamnet/routes?tunnel_id=${tunnel.id}&is_deleted=false`,
+      permission,
     ),
-    account.api.all<{ hostname: string }>(
+    seen<{ hostname: string }>(
+      account,
       `/accounts/${accountId}/zerotrust/routes/hostname?tunnel_id=${tunnel.id}&is_deleted=false`,
+      permission,
     ),
     recordsTo(account, tunnel),
   ]);
@@ -99,29 +121,54 @@ export async function readTunnelUse(account: Account, tunnel: Tunnel): Promise<T
   };
 }
 
+/** A whole list; a refusal names the permission that is likely missing. */
+export async function seen<T>(
+  { api }: Pick<Account, "api">,
+  path: string,
+  permission: Permission,
+  perPage?: number,
+): Promise<T[]> {
+  const { status, body } = await api.list<T>(path, perPage);
+  if (status === 200 && body?.success) return body.result;
+  throw notSeen(path, status, permission);
+}
+
+function notSeen(path: string, status: number, permission: Permission): UserError {
+  const lacking =
+    status === 401 || status === 403
+      ? ` The API token in cloudflare:apiToken may lack the permission "${permission}".`
+      : "";
+  return new UserError(
+    `Cloudflare could not answer GET ${path}: status ${status}.${lacking} Nothing was changed.`,
+  );
+}
+
 export async function readConfiguration(
   { api, accountId }: Pick<Account, "api" | "accountId">,
-  { id }: Tunnel,
+  { id }: Pick<Tunnel, "id">,
 ): Promise<TunnelConfiguration> {
   const path = `/accounts/${accountId}/cfd_tunnel/${id}/configurations`;
   const { status, body } = await api.get<{ config?: TunnelConfiguration | null }>(path);
   // A tunnel that never had a configuration may have none to show.
   if (status === 404) return {};
   if (status === 200 && body?.success) return body.result?.config ?? {};
-  throw new UserError(
-    `Cloudflare could not answer GET ${path}: status ${status}. Nothing was changed.`,
-  );
+  throw notSeen(path, status, permissions.tunnel);
 }
 
 /** Records that lead to a tunnel, in every zone that the API token may see. */
-async function recordsTo(account: Account, { id }: Tunnel): Promise<string[]> {
-  const zones = await account.api.all<{ id: string }>("/zones", 50);
+async function recordsTo(account: Account, { id }: Tunnel): Promise<TunnelUse["records"]> {
+  const zones = await seen<{ id: string }>(account, "/zones", permissions.zone, 50);
   const found = await Promise.all(
     zones.map((zone) =>
-      account.api.all<{ name: string }>(
+      seen<TunnelUse["records"][number]>(
+        account,
         `/zones/${zone.id}/dns_records?content.exact=${id}.cfargotunnel.com`,
+        permissions.record,
       ),
     ),
   );
-  return found.flat().map(({ name }) => name.toLowerCase());
+  return found.flat().map(({ name, comment }) => ({
+    name: name.toLowerCase(),
+    ...(comment && { comment }),
+  }));
 }

@@ -1,5 +1,7 @@
 import type { Account, Named, Policy, ServiceToken } from "./account.ts";
 import { names } from "./names.ts";
+import { permissions } from "./permissions.ts";
+import { seen } from "./tunnel-use.ts";
 
 /** One condition of a policy or group, such as `{email: {email: "ken@yamada.jp"}}`. */
 export type Rule = Record<string, Record<string, unknown>>;
@@ -55,8 +57,16 @@ export function applicationOf(applications: Application[], host: string): Applic
   return applications.find((each) => placesOf(each).includes(host));
 }
 
+/** By its name; or, where that was changed in the dashboard, by the kit's policies, bound to it at the kit's host. */
 export function isOwnApplication(application: Application, host: string): boolean {
-  return application.name === names.application(host);
+  if (application.name === names.application(host)) return true;
+  const bound = (application.policies ?? []).map(({ name }) => name);
+  const roles = (["family", "phones"] as const).map((role) => names.policy(role, host));
+  return (
+    placesOf(application).includes(host) &&
+    bound.includes(roles[0]!) &&
+    bound.every((name) => roles.includes(name))
+  );
 }
 
 /** The applications that refer to a reusable policy, with one entry more where Cloudflare counts some that it did not list. */
@@ -140,6 +150,10 @@ export function quoted(things: Named[], more = 0): string {
 }
 
 /** @throws {UserError} when Cloudflare does not answer. */
-export function readGroups({ api, accountId }: Account): Promise<Group[]> {
-  return api.all<Group>(`/accounts/${accountId}/access/groups`);
+export function readGroups(account: Account): Promise<Group[]> {
+  return seen<Group>(
+    account,
+    `/accounts/${account.accountId}/access/groups`,
+    permissions.organization,
+  );
 }

@@ -120,6 +120,36 @@ describe("a house that was made by hand, as the article has it", () => {
   });
 });
 
+describe("a house that was taken over", { timeout: 300_000 }, () => {
+  let house: EdgeHouse;
+  beforeAll(async () => {
+    house = await EdgeHouse.build();
+    await house.up();
+    rmSync(house.folder.stateFile);
+    house.set("adopt", (await ouchiAdopt(house)).adopt);
+    await ouchiAdopt(house);
+    await house.up();
+  });
+  afterAll(() => house.close());
+
+  it("goes on when its application was renamed in the dashboard", async () => {
+    house.world.state.data.applications[0]!.name = "Photos of ours";
+    await house.up({ expectNoChanges: true });
+  });
+
+  it("moves to another hostname with the lines left in the stack file, and stays there", async () => {
+    house.set("hostname", "pictures");
+    await house.up();
+    const things = house.things();
+    expect(things).toContain("application ouchi-photos (pictures.example.com)");
+    expect(things).toContain("record pictures.example.com");
+    expect(things.join()).not.toContain(hostOfEdge);
+    expect(things).not.toContain("application Photos of ours");
+    await house.up({ expectNoChanges: true });
+    expect(house.gaps).toEqual([]);
+  });
+});
+
 describe("a lost state", () => {
   let house: EdgeHouse;
   beforeAll(async () => {

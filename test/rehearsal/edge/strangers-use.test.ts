@@ -5,6 +5,8 @@ import { Clock } from "../../../rehearsal/clock.ts";
 import { type PretendCloudflare, startCloudflare } from "../../../rehearsal/cloudflare/server.ts";
 import { readAccount } from "../../../infra/cloudflare/account.ts";
 import { findAdoptable, refuseStrangersLoss } from "../../../infra/cloudflare/adoption.ts";
+import { goingTokens } from "../../../infra/cloudflare/going-tokens.ts";
+import { sharedThings } from "../../../infra/cloudflare/shared-things.ts";
 import { parseSettings } from "../../../infra/settings/settings.ts";
 import { account_id, host } from "../cloudflare/house.ts";
 import { apiToken } from "./edge-house.ts";
@@ -160,19 +162,46 @@ class Account {
     );
   }
 
-  read() {
+  /** @param at the house's name, where it is about to have another. */
+  read(at = host) {
     return readAccount({
       ...{ apiToken, baseUrl: this.world.apiUrl, accountId: account_id },
-      ...{ domain: "example.com", host, adoptedRecord: "any" },
+      ...{ domain: "example.com", host: at, adoptedRecord: "any" },
     });
   }
 
-  async find() {
-    return findAdoptable(await this.read(), this.parsed(), host, new Set());
+  /** Gives all of it the names of a house that the kit made, or took over. */
+  becomeTheKits(): void {
+    const [phones, family] = this.data.policies;
+    phones!.name = `ouchi-photos phones (${host})`;
+    family!.name = `ouchi-photos family (${host})`;
+    this.data.applications[0]!.name = `ouchi-photos (${host})`;
+    this.data.tunnels[0]!.name = `ouchi-photos (${host})`;
+    this.data.serviceTokens[0]!.name = `ouchi-photos ken iphone (${host})`;
+    this.data.identityProviders[1]!.name = `ouchi-photos Google (${host})`;
+    this.data.notificationPolicies[0]!.name = `ouchi-photos token-expiry (${host})`;
+    this.data.dnsRecords[0]!.comment = "ouchi-photos";
   }
 
-  /** The same things, typed. */
-  async refusal(): Promise<string> {
+  guardsHomeToo(): void {
+    const places = [host, "ha.example.com"];
+    this.setting("self_hosted_domains", places);
+    this.setting(
+      "destinations",
+      places.map((uri) => ({ type: "public", uri })),
+    );
+  }
+
+  /** What an `up` is refused by; empty where it is not. */
+  async refusedUp(at = host): Promise<string> {
+    return refuseStrangersLoss(await this.read(at), this.parsed(), at).then(
+      () => "",
+      (error: Error) => error.message,
+    );
+  }
+
+  /** The setting `adopt` that names all of it. */
+  adoptAll(): void {
     const { ids } = this;
     this.settings.adopt = {
       ...{ tunnel: ids.tunnel, record: ids.record, application: ids.application },
@@ -181,6 +210,15 @@ class Account {
       phones: { "ken-iphone": ids.phone },
       alerts: { tokenExpiry: ids.alert },
     };
+  }
+
+  async find() {
+    return findAdoptable(await this.read(), this.parsed(), host, new Set());
+  }
+
+  /** The same things, typed. */
+  async refusal(): Promise<string> {
+    this.adoptAll();
     const settings = this.parsed();
     const account = await this.read();
     // As an import asks, and as every up does.
@@ -558,5 +596,113 @@ describe("an application that stands in the way", () => {
     await expect(refuseStrangersLoss(await account.read(), account.parsed(), host)).rejects.toThrow(
       /The application "Immich" .* guards photos.example.com already/,
     );
+  });
+});
+
+describe("a house that was taken over", () => {
+  beforeEach(() => {
+    account.becomeTheKits();
+    account.adoptAll();
+  });
+
+  it("may move to another hostname with the lines left in the stack file", async () => {
+    account.settings.hostname = "pictures";
+    expect(await account.refusedUp("pictures.example.com")).toBe("");
+  });
+
+  it("is no stranger's to `adopt` where a cut move has left a rule for the former host", async () => {
+    const former = {
+      ...{ hostname: "pictures.example.com", service: "http://localhost:2283" },
+      originRequest: { access: { required: true, teamName: "family", audTag: ["aud"] } },
+    };
+    await account.ingress([former, { hostname: host, service: "http://localhost:2283" }]);
+    expect((await account.find()).adopt.tunnel).toBe(account.ids.tunnel);
+  });
+});
+
+describe("the kit's own application that was renamed in the dashboard", () => {
+  beforeEach(() => {
+    account.becomeTheKits();
+    account.setting("name", "Photos of ours");
+  });
+
+  it("is known by the kit's policies that are bound to it", async () => {
+    expect(await account.refusedUp()).toBe("");
+  });
+
+  it("is kept, and not written over, once others use it", async () => {
+    account.guardsHomeToo();
+    expect(sharedThings(await account.read(), host)).toContainEqual(
+      expect.objectContaining({ kind: "application", use: "it guards ha.example.com too" }),
+    );
+  });
+
+  it("is to get its name back where its policies were changed, too", async () => {
+    const aunts = await account.policy("aunts", [{ email: { email: "aunt@example.com" } }]);
+    account.bind(aunts.id!);
+    expect(await account.refusedUp()).toContain(
+      `give it its name back in the dashboard: "ouchi-photos (${host})"`,
+    );
+  });
+});
+
+describe("the last phone of the family", () => {
+  beforeEach(() => {
+    account.becomeTheKits();
+    account.settings.family = [{ name: "ken", email: "ken@example.com" }];
+  });
+
+  it("may leave a house that nobody else uses", async () => {
+    expect(await account.refusedUp()).toBe("");
+  });
+
+  it.each([
+    ["the application", "it guards ha.example.com too", () => account.guardsHomeToo()],
+    [
+      "the phones' policy",
+      '"Wiki" let people in by it too',
+      () => account.application("Wiki", "wiki.example.com", [account.ids.phones!]),
+    ],
+  ])(
+    "is said to be still in while others use %s, with the way to lock it out",
+    async (_what, use, share) => {
+      await share();
+      const refused = await account.refusedUp();
+      for (const words of [
+        "is still in",
+        use,
+        "overlapUntil in the past",
+        "Nothing was changed.",
+      ]) {
+        expect(refused).toContain(words);
+      }
+    },
+  );
+});
+
+describe("the token of a phone that left the family", () => {
+  const going = async () => {
+    const read = await account.read();
+    return goingTokens(read.serviceTokens, host, [], read);
+  };
+  beforeEach(() => account.becomeTheKits());
+
+  it("goes, and locks out whoever has its headers", async () => {
+    expect((await going()).join()).toContain("ken's iphone goes");
+  });
+
+  it("stays where a stranger's policy names it, and is said to let in there still", async () => {
+    await account.policy("theirs", [{ service_token: { token_id: account.ids.phone! } }], {
+      decision: "non_identity",
+    });
+    const [sentence, ...more] = await going();
+    expect(more).toEqual([]);
+    expect(sentence).toContain('stays, since "theirs" names it too, and lets in there still');
+    expect(sentence).not.toContain("goes");
+  });
+
+  it("is not spoken of once nobody names it", async () => {
+    account.data.policies[0]!.include = [];
+    expect(await going()).toEqual([]);
   });
 });

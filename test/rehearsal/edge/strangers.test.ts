@@ -268,6 +268,91 @@ describe("a house that moves from an application that guards another host by now
   });
 });
 
+describe("a house whose tunnel serves another name by now, and whose hostname was changed", {
+  timeout: 300_000,
+}, () => {
+  let house: EdgeHouse;
+  const ha = () => JSON.stringify(house.world.state.data.tunnels[0]!.configuration);
+  beforeAll(async () => {
+    house = await EdgeHouse.build([ken]);
+    await house.up();
+    const { ingress } = house.world.state.data.tunnels[0]!.configuration!.config!;
+    ingress!.unshift({ hostname: haHost, service: "http://localhost:8123" });
+    house.set("hostname", "pictures");
+    house.takeCalls();
+  });
+  afterAll(() => house.close());
+
+  it("does not move, before anything changes", async () => {
+    const errors = errorsOf(await house.failure()).join("\n");
+    expect(errors).toContain(`The tunnel "ouchi-photos (${hostOfEdge})" of this house is used by`);
+    expect(errors).toContain(`${haHost} leads to http://localhost:8123`);
+    expect(writes(house.takeCalls())).toEqual([]);
+    expect(ha()).toContain(haHost);
+  });
+
+  it("does not go by `ouchi destroy` either, which knows its things by their ids", async () => {
+    const { printed, exitCode } = await ouchiDestroy(house);
+    expect(exitCode).toBe(1);
+    expect(printed).toContain(`${haHost} leads to http://localhost:8123`);
+    expect(writes(house.takeCalls())).toEqual([]);
+  });
+
+  it("names the permission that the look lacks, and the way without the look", async () => {
+    house.world.faults.add({
+      ...{ method: "GET", path: "teamnet/routes", kind: "status", status: 403, times: 50 },
+    });
+    const { printed, exitCode } = await ouchiDestroy(house);
+    house.world.faults.clear();
+    expect(exitCode).toBe(1);
+    expect(printed).toContain('"Cloudflare Tunnel Edit"');
+    expect(printed).toContain("type: pulumi destroy --exclude-protected");
+    expect(writes(house.takeCalls())).toEqual([]);
+  });
+
+  it("moves once they have left it, and goes after a cut with what it left behind", async () => {
+    house.world.state.data.tunnels[0]!.configuration!.config!.ingress!.shift();
+    house.world.faults.add({
+      ...{ method: "PUT", path: "configurations", kind: "status", status: 400, times: 50 },
+    });
+    expect(errorsOf(await house.failure())).not.toEqual([]);
+    house.world.faults.clear();
+    const { printed, exitCode } = await ouchiDestroy(house);
+    expect([exitCode ?? 0, printed]).toEqual([0, expect.stringContaining("one-time PIN stays")]);
+    expect(house.things()).toEqual(["sign-in One-time PIN"]);
+  });
+});
+
+describe("a phone that left, and whose token a stranger's policy names", {
+  timeout: 300_000,
+}, () => {
+  it("comes back by what the refusal says, with its headers", async () => {
+    const phones = [{ name: "iphone" }, { name: "ipad" }];
+    const house = await EdgeHouse.build([{ ...ken, phones }]);
+    const strangers = await Strangers.comeBy(house);
+    try {
+      await house.up();
+      const { serviceTokens } = house.world.state.data;
+      const { id, clientSecret } = serviceTokens.find(({ name }) => name.includes("ipad"))!;
+      await strangers.machines("theirs", id);
+      await house.up();
+      house.set("family", [ken]);
+      await house.up();
+      house.set("family", [{ ...ken, phones }]);
+      const refused = errorsOf(await house.failure()).join("\n");
+      expect(refused).toContain(`put "ken-ipad: ${id}" below adopt.phones`);
+      house.set("adopt", { phones: { "ken-ipad": id } });
+      expect((await ouchiAdopt(house)).printed).toContain("= 1 imported");
+      await house.up();
+      const now = house.world.state.data.serviceTokens.filter(({ name }) => name.includes("ipad"));
+      expect(now).toMatchObject([{ id, clientSecret }]);
+    } finally {
+      strangers.close();
+      await house.close();
+    }
+  });
+});
+
 describe("leftovers of the kit's names that a stranger uses", { timeout: 300_000 }, () => {
   it.each([
     [
