@@ -1,4 +1,4 @@
-import { quoted } from "./text.ts";
+import { bare, quoted } from "./text.ts";
 
 export const diskForm =
   "give the disk's name under /dev/disk/by-id (lsblk -o NAME,SIZE,SERIAL,ID-LINK on the Pi shows it), never /dev/sda, which changes from boot to boot";
@@ -15,6 +15,11 @@ const ofTheKernel = new RegExp(`^${kernelName}$`);
 /** Of a whole disk by a lasting name. */
 export const diskPattern = new RegExp(`^(?!${kernelName}$|${notWhole})${form}$`);
 
+/** With what it is typed with: as a path, or as in /etc/fstab. */
+export function isFileSystemId(value: string): boolean {
+  return new RegExp(`^(?:/dev/disk/by-uuid/|UUID=)?${uuid}$`, "i").test(bare(value));
+}
+
 /** What is wrong with a disk's identity, and the cure; undefined when it can be the name of a whole disk. */
 export function diskProblem(value: string): string | undefined {
   if (diskPattern.test(value)) return undefined;
@@ -23,8 +28,8 @@ export function diskProblem(value: string): string | undefined {
   if (name && diskProblem(name) === undefined) {
     return `is ${shown}: give the name alone, "${name}"`;
   }
-  if (new RegExp(`^(?:/dev/disk/by-uuid/)?${uuid}$`).test(value)) {
-    const given = value.split("/").at(-1)!.toLowerCase();
+  if (isFileSystemId(value)) {
+    const given = bare(value).split(/[/=]/).at(-1)!.toLowerCase();
     return `is ${shown}, a file system's UUID: give {uuid: ${given}, adopt: true} to take over what is on the disk, or ${diskForm.slice("give ".length)}`;
   }
   if (!anyName.test(value) || ofTheKernel.test(value)) return `is ${shown}: ${diskForm}`;

@@ -1,10 +1,24 @@
 import { z } from "zod";
-import { diskForm, diskPattern, diskProblem } from "./disk.ts";
-import { checked, fields, list, matching } from "./text.ts";
+import { diskForm, diskPattern, diskProblem, isFileSystemId } from "./disk.ts";
+import { checked, fields, list, matching, quoted } from "./text.ts";
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 const identity = checked(diskForm, diskProblem, diskPattern);
+const onlyBlank =
+  "only a blank disk is formatted, and is named as in disks.main or disks.backup, by its name under /dev/disk/by-id";
+/** What is taken over by its file system is not blank. */
+const formattable = z
+  .unknown()
+  .superRefine((value, context) => {
+    const isFileSystem = typeof value === "string" && isFileSystemId(value);
+    if (isFileSystem || (typeof value === "object" && value !== null)) {
+      const what = isFileSystem ? `is ${quoted(value)}, a file system's UUID` : "is no disk's name";
+      context.addIssue({ code: "custom", message: `${what}: ${onlyBlank}`, continue: false });
+    }
+  })
+  .pipe(identity)
+  .meta({ type: "string", pattern: diskPattern.source });
 const byIdentity = identity.transform((id): DiskSetting => ({ id }));
 const byFileSystem = z.strictObject({
   uuid: matching(uuidPattern, "give the file system's UUID as blkid prints it"),
@@ -65,7 +79,7 @@ export const disks = fields(
     backup: disk.describe(
       "Holds the backups, at /mnt/hdd2: its name under /dev/disk/by-id, or {uuid: …, adopt: true}.",
     ),
-    allowFormat: list(identity, "give a list of disk identities")
+    allowFormat: list(formattable, "give a list of disk identities")
       .default([])
       .describe("Identities of the disks that may be formatted while they are blank."),
     withoutUas: list(
@@ -91,6 +105,8 @@ export const disks = fields(
   }
   const identities = [main, backup].flatMap((each) => ("id" in each ? [each.id] : []));
   allowFormat.forEach((each, index) => {
+    // Another form was said already.
+    if (typeof each !== "string" || diskProblem(each) !== undefined) return;
     if (!identities.includes(each)) {
       context.addIssue({
         code: "custom",

@@ -1,4 +1,4 @@
-import { quoted } from "./text.ts";
+import { bare, quoted } from "./text.ts";
 
 const example = '"0 1 * * 6" (Saturdays at 01:00)';
 
@@ -22,6 +22,10 @@ export const schedulePattern = /^\d{1,2} \d{1,2} [\d*,/-]+ [\d*,/-]+ [\d*,/-]+$/
 /** What is wrong with a time of cron's, and the cure; undefined when it comes, and at most once a day. */
 export function scheduleProblem(value: string): string | undefined {
   const shown = quoted(value);
+  const plain = bare(value);
+  if (plain !== value && scheduleProblem(plain) === undefined) {
+    return `is ${shown}: give "${plain}"`;
+  }
   const parts = value.split(" ");
   if (parts.length !== 5 || !parts.every((part, index) => fields[index]!(part))) {
     return `is ${shown}: give five cron fields in digits, such as ${example}`;

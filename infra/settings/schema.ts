@@ -11,7 +11,7 @@ import { dayPattern, renewalDayProblem } from "./moment.ts";
 import { piHostPattern, piHostProblem } from "./pi-host.ts";
 import { schedulePattern, scheduleProblem } from "./schedule.ts";
 import { secretSettings } from "./secrets.ts";
-import { checked, count, fields, matching, quoted } from "./text.ts";
+import { bare, checked, count, fields, looksSecret, matching, quoted } from "./text.ts";
 import { timeZoneNames, timeZoneProblem } from "./time-zone.ts";
 
 /**
@@ -123,6 +123,7 @@ export const settingsSchema = (now: Date) =>
         ),
       sessionDuration: hours(
         "give how long a sign-in lasts",
+        "730h",
         (length) => (length > 730 ? `Cloudflare's longest is "730h", a month` : undefined),
         /^(?:[1-9]\d?|[1-6]\d\d|7[0-2]\d|730)h$/,
       )
@@ -130,6 +131,7 @@ export const settingsSchema = (now: Date) =>
         .describe("How long a sign-in in the browser lasts, in hours."),
       tokenDuration: hours(
         "give how long a phone's token lasts",
+        "8760h",
         (length) =>
           length < 720
             ? `a phone whose token ends is locked out until somebody lengthens it; give a month or more, such as "8760h", a year`
@@ -143,7 +145,11 @@ export const settingsSchema = (now: Date) =>
         .describe(
           "Whether the whole Cloudflare account is to judge service tokens strictly: no cookie opens the gate beside a phone's headers. Accounts since October 2026 do so anyway. true switches it on, for all of the account's applications, and nothing switches it off. Without it: it stays as it is.",
         ),
-      tokensRenewedOn: checked('give a day, quoted: "2027-10-01"', renewalDayProblem, dayPattern)
+      tokensRenewedOn: checked(
+        'give a day, quoted: "2026-10-01"',
+        (value) => renewalDayProblem(value, now),
+        dayPattern,
+      )
         .optional()
         .describe(
           'The day on which all phones\' tokens are renewed, in quotes, such as "2027-10-01": another day than before, and the next up lets each of them last tokenDuration from then on. Their headers stay. Without it: they end as they were made.',
@@ -262,15 +268,21 @@ function accountIdProblem(value: string): string | undefined {
   if (accountIdPattern.test(value)) return undefined;
   const cure =
     "give the account id, 32 hexadecimal digits, from the dashboard's address or overview page";
+  const found = new Set(
+    bare(value)
+      .toLowerCase()
+      .match(/(?<![\w-])[0-9a-f]{32}(?![\w-])/g),
+  );
+  // Of a header, too, the token may have that form.
+  if (found.size === 1 && !looksSecret(value)) {
+    return `is ${quoted(value)}: give ${[...found].join("")}`;
+  }
   // An API token that was pasted at the wrong place is not shown.
   if (value.length > 36) return `has ${value.length} characters: ${cure}`;
   if (/^\d+(?:\.\d+)?e\+?\d+$/i.test(value)) {
     return `was taken for a number, "${value}": put it in quotes`;
   }
-  const plain = value.normalize("NFKC").trim().toLowerCase();
-  return accountIdPattern.test(plain)
-    ? `is ${quoted(value)}: give ${plain}`
-    : `is ${quoted(value)}: ${cure}`;
+  return `is ${quoted(value)}: ${cure}`;
 }
 
 function privateKeyFileProblem(value: string): string | undefined {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { keyProblem, namespace } from "./keys.ts";
+import { keyProblem, misplacedSecret, namespace } from "./keys.ts";
 import { type Settings, settingsSchema } from "./schema.ts";
 import { isSecretSetting, plainSecretProblem, secretSettings, unseenSecret } from "./secrets.ts";
 import { UserError } from "./user-error.ts";
@@ -27,7 +27,7 @@ export function parseSettings(
 ): Settings {
   const schema = settingsSchema(now);
   const keys = Object.entries(config).flatMap(([key]) => {
-    const problem = keyProblem(key, Object.keys(schema.shape));
+    const problem = keyProblem(key, Object.keys(schema.shape), isSecret);
     return problem ? [`${key} ${problem}.`] : [];
   });
   return judged(schema, config, stack, isSecret, keys);
@@ -41,25 +41,27 @@ export function parsePi(config: Record<string, string>, stack: string): Settings
   return judged(schema, own, stack, () => false, []).pi;
 }
 
-function judged<Parsed>(
-  schema: z.ZodType<Parsed>,
+function judged<Shape extends z.core.$ZodShape>(
+  schema: z.ZodObject<Shape, z.core.$strict> | z.ZodObject<Shape>,
   config: Record<string, string>,
   stack: string,
   isSecret: (key: string) => boolean,
   keys: string[],
-): Parsed {
+): z.infer<z.ZodObject<Shape>> {
   const lines = [...keys];
   const raw: Record<string, unknown> = {};
   const kept: Problem[] = [];
+  const settings = Object.keys(schema.shape);
   for (const [key, value] of Object.entries(config)) {
     const name = key.startsWith(`${namespace}:`) ? key.slice(namespace.length + 1) : undefined;
     const isOpen = isSecretSetting(key) && !isSecret(key);
     if (isOpen && name === undefined) lines.push(`${key} ${plainSecretProblem(key)}.`);
-    if (name === undefined) continue;
+    if (name === undefined || misplacedSecret(key, settings)) continue;
     if (isOpen) kept.push({ path: [name], message: plainSecretProblem(key) });
     // What is in the open is judged for that alone.
     raw[name] = isOpen ? unseenSecret : isSecretSetting(key) ? value : decode(value);
-    if (isSecret(key) && !isSecretSetting(key)) kept.push(...needlessSecrets(raw[name], name));
+    const isNeedless = isSecret(key) && !isSecretSetting(key) && settings.includes(name);
+    if (isNeedless) kept.push(...needlessSecrets(raw[name], name));
   }
   const result = schema.safeParse(raw, { reportInput: true });
   const found = (result.error?.issues ?? []).flatMap(problemsOf);

@@ -2,14 +2,39 @@ import { z } from "zod";
 
 const placeholder = /^<.*>$/s;
 
-/** A value as it stands in a sentence: whole, unless nobody could read the sentence then. */
+/**
+ * Cloudflare's tokens of both forms (with a prefix; 40 signs without one), a client secret of Google's, and a header with a token:
+ * what is pasted at the wrong place.
+ */
+const secretForm =
+  /\b(?:cfut|cfat|cfk|cfast)_[\w-]+|GOCSPX-[\w-]+|\bBearer\s+[^\s"]+|(?<![\w-])[\w-]{40}(?![\w-])/gi;
+
+export function looksSecret(value: string): boolean {
+  return value.search(secretForm) >= 0;
+}
+
+/** A value as it stands in a sentence: whole, unless nobody could read the sentence then, and without what looks like a secret. */
 export function quoted(value: unknown): string {
   // What nobody would see, or what would turn the rest of the sentence round, by its number.
-  const shown = JSON.stringify(value).replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (sign) => `\\u${sign.codePointAt(0)!.toString(16).padStart(4, "0")}`,
-  );
+  const shown = JSON.stringify(value)
+    .replaceAll(secretForm, "[not shown]")
+    .replaceAll(
+      /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+      (sign) => `\\u${sign.codePointAt(0)!.toString(16).padStart(4, "0")}`,
+    );
   return shown.length > 200 ? `${shown.slice(0, 100)}…" (${shown.length - 2} characters)` : shown;
+}
+
+const around = "\\s\"'“”‘’「」『』<>";
+const atBothEnds = new RegExp(`^[${around}]+|[${around};,、。]+$`, "g");
+
+/** What was meant, in half width: without the quotes, spaces and closing signs that a copy or an input method puts around it. */
+export function bare(value: string): string {
+  return value
+    .normalize("NFKC")
+    .replaceAll(/\p{Cf}/gu, "")
+    .replaceAll(/[\s\p{Cc}]+/gu, " ")
+    .replaceAll(atBothEnds, "");
 }
 
 /** Text that is no placeholder. `what` is the cure: "give …". */
@@ -17,16 +42,16 @@ export const text = (what: string) =>
   z
     .string({ error: ({ input }) => notText(input, what) })
     .refine((value) => !placeholder.test(value.trim()), {
-      error: (issue) => `is still the placeholder "${issue.input}": ${what}`,
+      error: (issue) => `is still the placeholder ${quoted(issue.input)}: ${what}`,
       abort: true,
     });
 
 function notText(input: unknown, what: string): string {
   if (input === undefined) return `is missing: ${what}`;
   if (input === null) return `is empty: ${what}`;
-  // YAML takes 2026 and yes for other things than letters.
+  // YAML takes 2026 and true for other things than letters, and 007 for 7: what was typed is lost.
   if (typeof input !== "object")
-    return `is a ${typeof input}, not text: put it in quotes, "${input}"`;
+    return `is a ${typeof input}, not text: put what you typed in quotes`;
   return `is not text: ${what}`;
 }
 

@@ -244,6 +244,22 @@ describe("The settings of a home", () => {
     ]);
   });
 
+  test("say where a secret belongs that was set at another place, and never to write it in the open", () => {
+    const whole = config({ ...home, apiToken: "canary", Alarm: "canary", albums: "canary" });
+    let message = "";
+    try {
+      parseSettings(whole, "prod", (key) => /apiToken|Alarm|albums/.test(key));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    const [, ...lines] = message.split("\n");
+    expect(lines).toEqual([
+      '  - ouchi-photos:apiToken is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret cloudflare:apiToken", and the value when it asks.',
+      '  - ouchi-photos:Alarm is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret ouchi-photos:alarm", and the value when it asks.',
+      "  - albums is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
+    ]);
+  });
+
   test("take a hand-made disk over by its file system", () => {
     const main = { uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true };
     const settings = parseSettings(

@@ -38,7 +38,13 @@ const noDots =
 const kinds =
   'give one of ssh-ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 or ecdsa-sha2-nistp521, as printed by "ssh-keyscan -t ed25519 <host>"';
 const zone = "give the domain that you opened at Cloudflare, such as yamada.jp";
+const onlyBlank =
+  "only a blank disk is formatted, and is named as in disks.main or disks.backup, by its name under /dev/disk/by-id";
 const mail = "give an e-mail address such as ken@yamada.jp";
+const place = "give the place, such as Asia/Tokyo";
+const account =
+  "give the account id, 32 hexadecimal digits, from the dashboard's address or overview page";
+const token = `cfut_${"a1B2".repeat(10)}`;
 const zones = "give a time zone of the tz database, such as Asia/Tokyo";
 
 /** What was typed, and the one sentence that it gets. */
@@ -109,7 +115,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     email(`${"k".repeat(65)}@yamada.jp`),
     `family[0].email is "${"k".repeat(65)}@yamada.jp": an address has at most 64 characters before the @, and 254 in all`,
   ],
-  [email(5), 'family[0].email is a number, not text: put it in quotes, "5"'],
+  [email(5), "family[0].email is a number, not text: put what you typed in quotes"],
   [
     { alertEmail: "hana..hana.@docomo.ne.jp" },
     `alertEmail is "hana..hana.@docomo.ne.jp": ${noDots} for the alerts; the carrier's own stays what it is`,
@@ -137,7 +143,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [{ timeZone: "asia/tokyo" }, 'timeZone is "asia/tokyo": give Asia/Tokyo'],
   [{ timeZone: "Tokyo" }, 'timeZone is "Tokyo": give Asia/Tokyo'],
-  [{ timeZone: "JST" }, `timeZone is "JST": ${zones}`],
+  [{ timeZone: "JST" }, `timeZone is "JST": ${place}`],
   [{ timeZone: "Factory" }, `timeZone is "Factory": ${zones}`],
   [{ timeZone: "localtime" }, `timeZone is "localtime": ${zones}`],
   [{ timeZone: "Asia/Ｔokyo" }, 'timeZone is "Asia/Ｔokyo": give Asia/Tokyo'],
@@ -180,12 +186,12 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     'family[0].phones[0].overlapUntil was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-24T00:00:00Z"',
   ],
   [
-    { tokensRenewedOn: "2027-10-01 00:00:00 +0000 UTC" },
-    'tokensRenewedOn was not quoted, so Pulumi has rewritten it: put it in quotes, "2027-10-01"',
+    { tokensRenewedOn: "2026-10-01 00:00:00 +0000 UTC" },
+    'tokensRenewedOn was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-10-01"',
   ],
   [
     { tokensRenewedOn: "2027-02-30" },
-    'tokensRenewedOn is "2027-02-30": give a day since 2026, quoted: "2027-10-01"',
+    'tokensRenewedOn is "2027-02-30": give a day since 2026, quoted: "2026-11-28"',
   ],
   [{ strictServiceTokens: "yes" }, 'strictServiceTokens is "yes": give true or false'],
   [
@@ -381,7 +387,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     main({ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true, format: true }),
     "disks.main.format is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}",
   ],
-  [main(5), 'disks.main is a number, not text: put it in quotes, "5"'],
+  [main(5), "disks.main is a number, not text: put what you typed in quotes"],
 
   [
     { imagesLock: "no/such.json" },
@@ -457,7 +463,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   [{ backup: "0 1 * * 6" }, 'backup is "0 1 * * 6": give {schedule: "0 1 * * 6"}'],
   [
     { family: [{ ...ken, name: 5 }] },
-    'family[0].name is a number, not text: put it in quotes, "5"',
+    "family[0].name is a number, not text: put what you typed in quotes",
   ],
 
   [
@@ -563,6 +569,164 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     { "cloudflare:apiKey": "canary" },
     "cloudflare:apiKey is another way to sign in to Cloudflare than the kit's, and may do all that you may: remove it, and give an API token with the README's permissions by: pulumi config set --secret cloudflare:apiToken",
   ],
+
+  // A secret at the wrong place.
+  ...[
+    ["ouchi-photos:apiToken", "cloudflare:apiToken"],
+    ["ouchi-photos:CLOUDFLARE_API_TOKEN", "cloudflare:apiToken"],
+    ["Cloudflare:apiToken", "cloudflare:apiToken"],
+    ["ouchi-photos:Alarm", "ouchi-photos:alarm"],
+    ["ouchi:borgPassphrase", "ouchi-photos:borgPassphrase"],
+  ].map(([typed, meant]): [Record<string, unknown>, string] => [
+    { [typed!]: "canary" },
+    `${typed} is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret ${meant}", and the value when it asks. It stood in plain text: give it a new value where it is from`,
+  ]),
+  [{ hostname: token }, 'hostname is "[not shown]": give one label, such as photos'],
+  [{ domain: token }, `domain is "[not shown]": ${zone}`],
+  [email(token), `family[0].email is "[not shown]": ${mail}`],
+  [{ accountId: "Bearer 0123456789abcdef0123" }, `accountId is "[not shown]": ${account}`],
+  [
+    { accountId: "Bearer 0123456789abcdef0123456789abcdef" },
+    `accountId has 39 characters: ${account}`,
+  ],
+  [{ hostname: "Aa-9".repeat(10) }, 'hostname is "[not shown]": give one label, such as photos'],
+
+  // A shift is no place, and its sign says the opposite of what it means.
+  ...["GMT+9", "UTC+9", "+9", "+09:00", "JST-9", "utc +0900"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { timeZone: typed },
+      `timeZone is "${typed}": ${place}`,
+    ],
+  ),
+  [
+    { timeZone: "Etc/GMT+9" },
+    `timeZone is "Etc/GMT+9", which is 9 hours behind UTC, whatever its sign says: ${place}`,
+  ],
+  [
+    { timeZone: "Etc/GMT-1" },
+    `timeZone is "Etc/GMT-1", which is 1 hour ahead of UTC, whatever its sign says: ${place}`,
+  ],
+  ...["Asia / Tokyo", "Asia Tokyo", "東京", "Asia/Osaka", "“Asia/Tokyo”"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { timeZone: typed },
+      `timeZone is "${typed}": give Asia/Tokyo`,
+    ],
+  ),
+
+  // What an input method, or a copy, puts around it.
+  ...["“yamada.jp”", "「yamada.jp」", "'yamada.jp'", "yamada.jp、", "<yamada.jp>;"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { domain: typed },
+      `domain is "${typed}": give "yamada.jp"`,
+    ],
+  ),
+  ...["“ken@yamada.jp”", "ken@yamada.jp (home)", "「ken@yamada.jp」", "ken@yamada.jp、"].map(
+    (typed): [Record<string, unknown>, string] => [
+      email(typed),
+      `family[0].email is "${typed}": give "ken@yamada.jp"`,
+    ],
+  ),
+  [
+    known(`“${hostKey}”`),
+    `pi.hostKey has signs that do not belong there, such as quotes: give "${hostKey}"`,
+  ],
+  ...[
+    `“${home.accountId}”`,
+    `account: ${home.accountId}`,
+    `https://dash.cloudflare.com/${home.accountId}/yamada.jp`,
+  ].map((typed): [Record<string, unknown>, string] => [
+    { accountId: typed },
+    `accountId is "${typed}": give ${home.accountId}`,
+  ]),
+  [
+    { accountId: `${home.accountId}\u200b` },
+    `accountId is "${home.accountId}\\u200b": give ${home.accountId}`,
+  ],
+  ...["「0 1 * * 6」", "０ １ ＊ ＊ ６", "0\u30001 * * 6", "0  1 * * 6", " 0 1 * * 6"].map(
+    (typed): [Record<string, unknown>, string] => [
+      at(typed),
+      `backup.schedule is "${typed}": give "0 1 * * 6"`,
+    ],
+  ),
+  ...[
+    "“2026-12-01T00:00:00Z”",
+    "2026-12-01T00:00:00z",
+    "2026-12-01T09:00:00+0900",
+    "2026/12/01",
+  ].map((typed): [Record<string, unknown>, string] => [
+    rotated(typed),
+    `family[0].phones[0].overlapUntil is "${typed}": give a time in UTC, quoted: "2026-12-01T00:00:00Z"`,
+  ]),
+
+  [
+    { domain: `https://dash.cloudflare.com/${home.accountId}/yamada.jp/dns` },
+    `domain is "https://dash.cloudflare.com/${home.accountId}/yamada.jp/dns": give "yamada.jp"`,
+  ],
+  [
+    { domain: `https://dash.cloudflare.com/${home.accountId}` },
+    `domain is "https://dash.cloudflare.com/${home.accountId}": ${zone}`,
+  ],
+  [{ domain: "dash.cloudflare.com" }, `domain is "dash.cloudflare.com", Cloudflare's own: ${zone}`],
+
+  ...["forever", "20y"].map((typed): [Record<string, unknown>, string] => [
+    { tokenDuration: typed },
+    `tokenDuration is "${typed}": give how long a phone's token lasts, in hours such as "8760h"`,
+  ]),
+  [
+    { tokenDuration: "6 months" },
+    `tokenDuration is "6 months": give how long a phone's token lasts, in hours, "4380h"`,
+  ],
+  [
+    { tokenDuration: "365" },
+    `tokenDuration is "365": give how long a phone's token lasts, in hours, "8760h"`,
+  ],
+  [{ sessionDuration: "60d" }, `sessionDuration is "60d": Cloudflare's longest is "730h", a month`],
+
+  [
+    { disks: { ...home.disks, allowFormat: ["0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e"] } },
+    `disks.allowFormat[0] is "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", a file system's UUID: ${onlyBlank}`,
+  ],
+  [
+    {
+      disks: {
+        ...home.disks,
+        allowFormat: [{ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true }],
+      },
+    },
+    `disks.allowFormat[0] is no disk's name: ${onlyBlank}`,
+  ],
+  [{ disks: { ...home.disks, allowFormat: ["sda"] } }, `disks.allowFormat[0] is "sda": ${byId}`],
+
+  [
+    host("192.168.11.14:2283"),
+    'pi.host is "192.168.11.14:2283": give the address alone, "192.168.11.14"',
+  ],
+  [
+    host("ssh pi@192.168.11.14"),
+    'pi.host is "ssh pi@192.168.11.14": give the address alone, "192.168.11.14", and the user as pi.user: pi',
+  ],
+  [
+    host("ssh -p 2222 pi@192.168.11.14"),
+    'pi.host is "ssh -p 2222 pi@192.168.11.14": give the address alone, "192.168.11.14", and the port as pi.port: 2222, and the user as pi.user: pi',
+  ],
+  [
+    host("Ken Yamada@192.168.11.14"),
+    'pi.host is "Ken Yamada@192.168.11.14": give the address alone, "192.168.11.14"',
+  ],
+  [
+    host("192。168。11。14"),
+    'pi.host is "192。168。11。14": give the address alone, "192.168.11.14"',
+  ],
+  [
+    host("ouchi.local."),
+    `pi.host is "ouchi.local.", a name that Pulumi does not find on every laptop: give the Pi's address ("ping ouchi.local" shows it), and have the router keep it`,
+  ],
+
+  [
+    { tokensRenewedOn: "2099-10-01" },
+    'tokensRenewedOn is "2099-10-01", a day that has not come, and the next up would renew the tokens all the same: give the day on which you renew them, quoted: "2026-11-28"',
+  ],
+  [{ tokensRenewedOn: "2026/10/01" }, 'tokensRenewedOn is "2026/10/01": give "2026-10-01"'],
 ];
 
 /** What is as unusual, and good. */
@@ -575,7 +739,6 @@ export const taken: Record<string, unknown>[] = [
   { immichAdminEmail: "hana..hana.@docomo.ne.jp", immichAdminPassword: "x" },
   { immichAdminEmail: "admin@localhost", immichAdminPassword: "x" },
   { timeZone: "UTC" },
-  { timeZone: "Etc/GMT-9" },
   { timeZone: "America/Argentina/Buenos_Aires" },
   { timeZone: "America/Port-au-Prince" },
   rotated("2026-12-01T00:00:00Z"),
@@ -602,7 +765,7 @@ export const taken: Record<string, unknown>[] = [
   called("👨‍👩‍👧 おうち"),
   called("Jean-Luc O'Brien"),
   { imagesLock: "compose/images.lock.json" },
-  { tokensRenewedOn: "2028-02-29", strictServiceTokens: true },
+  { tokensRenewedOn: "2026-11-30", strictServiceTokens: true },
   { strictServiceTokens: "false" },
   { "pulumi:tags": "x", "cloudflare:baseUrl": "http://127.0.0.1:1" },
 ];
