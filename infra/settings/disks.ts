@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { diskForm, diskPattern, diskProblem, isFileSystemId } from "./disk.ts";
-import { checked, fields, list, matching, quoted } from "./text.ts";
+import { checked, fields, list, lowerCase, quoted } from "./text.ts";
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -21,7 +21,7 @@ const formattable = z
   .meta({ type: "string", pattern: diskPattern.source });
 const byIdentity = identity.transform((id): DiskSetting => ({ id }));
 const byFileSystem = z.strictObject({
-  uuid: matching(uuidPattern, "give the file system's UUID as blkid prints it"),
+  uuid: lowerCase(uuidPattern, "give the file system's UUID as blkid prints it"),
   adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
 });
 
@@ -83,7 +83,7 @@ export const disks = fields(
       .default([])
       .describe("Identities of the disks that may be formatted while they are blank."),
     withoutUas: list(
-      matching(
+      lowerCase(
         /^[0-9a-f]{4}:[0-9a-f]{4}$/,
         "give the bridge's ID as lsusb shows it, such as 152d:0578",
       ),

@@ -24,7 +24,17 @@ export function piHostProblem(value: string): string | undefined {
   return problem && `is ${shown}${problem}`;
 }
 
+const mac = /^(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}$|^(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}$|^[0-9a-f]{12}$/i;
+
+/** Of a name that leads to Cloudflare. */
+export function publicHostProblem(host: string): string {
+  return `is ${quoted(host)}, which leads to Cloudflare, where no SSH answers: give the Pi's address at home, such as 192.168.11.14`;
+}
+
 function problemOf(host: string): string | undefined {
+  if (mac.test(host)) {
+    return `, which is a MAC address: give the address that the router gave to it, such as 192.168.11.14`;
+  }
   if (isIPv4(host)) return ipv4Problem(host.split(".").map(Number));
   if (isIPv6(host)) return ipv6Problem(host.toLowerCase());
   const last = host.split(".").at(-1)!;

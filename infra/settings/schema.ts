@@ -7,8 +7,9 @@ import { alertEmailProblem, emailPattern, immichAccountProblem } from "./email.t
 import { family } from "./family.ts";
 import { hostKeyForm, hostKeyPattern, hostKeyProblem } from "./host-key.ts";
 import { kitsOwnLock, missingImages, readImagesLock } from "./images-lock.ts";
+import { machineLearning } from "./machine-learning.ts";
 import { dayPattern, renewalDayProblem } from "./moment.ts";
-import { piHostPattern, piHostProblem } from "./pi-host.ts";
+import { piHostPattern, piHostProblem, publicHostProblem } from "./pi-host.ts";
 import { schedulePattern, scheduleProblem } from "./schedule.ts";
 import { secretSettings } from "./secrets.ts";
 import { bare, checked, count, fields, looksSecret, matching, quoted } from "./text.ts";
@@ -181,6 +182,7 @@ export const settingsSchema = (now: Date) =>
           "The administrator of an Immich that was set up by hand, until the kit has an account of its own there.",
         ),
       imagesLock: checked("give the path of a lock file of images", (value) => {
+        if (value === "") return 'is "": give the path of a lock file of images';
         const read = readImagesLock(value);
         return "problem" in read ? imagesLockProblem(value, read.problem) : undefined;
       })
@@ -190,7 +192,7 @@ export const settingsSchema = (now: Date) =>
         ),
     })
     .superRefine((settings, context) => {
-      const { domain, family, adopt, imagesLock, machineLearning } = settings;
+      const { domain, pi, family, adopt, imagesLock, machineLearning } = settings;
       for (const [whose, plain, secret] of [
         ["Google's sign-in", "googleClientId", "googleClientSecret"],
         ["Immich's administrator", "immichAdminEmail", "immichAdminPassword"],
@@ -214,6 +216,14 @@ export const settingsSchema = (now: Date) =>
           message: "is no phone of the family: name one as <person>-<phone>, or remove it",
         });
       }
+      const host = pi.host.toLowerCase();
+      if (host === domain || host === `${settings.hostname}.${domain}`) {
+        context.addIssue({
+          code: "custom",
+          path: ["pi", "host"],
+          message: publicHostProblem(pi.host),
+        });
+      }
       family.forEach((each, index) => {
         if (each.email === `admin@${domain}`) {
           context.addIssue({
@@ -233,25 +243,6 @@ export const settingsSchema = (now: Date) =>
         });
       }
     });
-
-/** `off` is a word in YAML 1.2 and false in 1.1: both mean the same here, and so does its opposite. */
-const machineLearning = z.union(
-  [
-    z.literal(["local", "off"]),
-    z.literal([true, "true"]).transform(() => "local" as const),
-    z.literal([false, "false"]).transform(() => "off" as const),
-    z.strictObject({
-      remote: z.url({
-        protocol: /^https?$/,
-        error: 'is no web address: give one such as "http://192.168.11.20:3003"',
-      }),
-    }),
-  ],
-  {
-    error:
-      'give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
-  },
-);
 
 /** Pulumi hands a setting at the top over as text. */
 const flag = z.union(

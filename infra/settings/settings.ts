@@ -55,6 +55,12 @@ function judged<Shape extends z.core.$ZodShape>(
   for (const [key, value] of Object.entries(config)) {
     const name = key.startsWith(`${namespace}:`) ? key.slice(namespace.length + 1) : undefined;
     const isOpen = isSecretSetting(key) && !isSecret(key);
+    if (isOpen && value === "") {
+      lines.push(
+        `${key} is empty: type "pulumi config set --secret ${key}", and the value when it asks, or remove the line.`,
+      );
+      continue;
+    }
     if (isOpen && name === undefined) lines.push(`${key} ${plainSecretProblem(key)}.`);
     if (name === undefined || misplacedSecret(key, settings)) continue;
     if (isOpen) kept.push({ path: [name], message: plainSecretProblem(key) });
@@ -64,12 +70,22 @@ function judged<Shape extends z.core.$ZodShape>(
     if (isNeedless) kept.push(...needlessSecrets(raw[name], name));
   }
   const result = schema.safeParse(raw, { reportInput: true });
-  const found = (result.error?.issues ?? []).flatMap(problemsOf);
+  const found = (result.error?.issues ?? []).flatMap(problemsOf).map((problem): Problem => {
+    const name = problem.path[0] as keyof Shape & string;
+    const isEmpty =
+      problem.path.length === 1 &&
+      raw[name] === "" &&
+      name in schema.shape &&
+      !(name in secretSettings);
+    return isEmpty ? emptyProblem(problem, schema.shape[name]!) : problem;
+  });
   const judged = found.filter(
     ({ path }) =>
       !kept.some((each) => each.path.every((part, index) => String(part) === String(path[index]))),
   );
-  lines.push(...[...kept, ...judged].map(({ path, message }) => `${written(path)} ${message}.`));
+  const sentences = [...kept, ...judged].map(({ path, message }) => `${written(path)} ${message}.`);
+  // Of an empty line, which has a wrong kind and a wrong length.
+  lines.push(...new Set(sentences));
   if (result.success && lines.length === 0) return result.data;
   throw new UserError(
     [
@@ -78,6 +94,13 @@ function judged<Shape extends z.core.$ZodShape>(
     ].join("\n"),
     "settings",
   );
+}
+
+/** Of a line that has a name and no value. */
+function emptyProblem({ path, message }: Problem, setting: z.core.$ZodType): Problem {
+  const cure = message.replace(/^is (?:""|empty): /, "");
+  const isNeeded = !z.safeParse(setting, undefined).success;
+  return { path, message: `is empty: ${cure}${isNeeded ? "" : ", or remove the line"}` };
 }
 
 function decode(value: string): unknown {

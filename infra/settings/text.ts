@@ -55,6 +55,16 @@ function notText(input: unknown, what: string): string {
   return `is not text: ${what}`;
 }
 
+/** Go's text for a day or a time, which YAML knows where no quotes are. */
+const rewritten = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4} (?:UTC|[+-]\d{4})$/;
+
+/** A setting for a day says itself which one to put in quotes. */
+function notQuoted(problem: string | undefined): string {
+  return problem && /^was not quoted|day/.test(problem)
+    ? problem
+    : "was not quoted, so Pulumi has taken it for a time and rewritten it: put what you typed in quotes";
+}
+
 /** Text that has a form of its own; `pattern` is what a JSON Schema can say of it. */
 export const checked = (
   what: string,
@@ -63,7 +73,7 @@ export const checked = (
 ) =>
   text(what)
     .superRefine((value, context) => {
-      const message = problem(value);
+      const message = rewritten.test(value) ? notQuoted(problem(value)) : problem(value);
       if (message) context.addIssue({ code: "custom", message });
     })
     .meta(pattern ? { pattern: pattern.source } : {});
@@ -72,6 +82,18 @@ export const matching = (pattern: RegExp, what: string) =>
   checked(
     what,
     (value) => (pattern.test(value) ? undefined : `is ${quoted(value)}: ${what}`),
+    pattern,
+  );
+
+/** Hexadecimal digits, which other programs print in capitals. */
+export const lowerCase = (pattern: RegExp, what: string) =>
+  checked(
+    what,
+    (value) => {
+      if (pattern.test(value)) return undefined;
+      const plain = bare(value).toLowerCase();
+      return `is ${quoted(value)}: ${pattern.test(plain) ? `give ${plain}` : what}`;
+    },
     pattern,
   );
 

@@ -93,12 +93,15 @@ describe("The settings of a home", () => {
     });
   });
 
-  test.each(["30 3 29 2 *", "0 1 31 * *", "0 1 31 1-3 *", "0 1 31 2 6", "30 3 */2 * 1-5"])(
-    "take the schedule %s",
-    (schedule) => {
-      expect(problems({ backup: { schedule } })).toEqual([]);
-    },
-  );
+  test.each([
+    "30 3 28 * *",
+    "0 1 31,1 * *",
+    "0 1 2-31/2 1-12 *",
+    "30 3 * */1 1-5",
+    "30 3 */2 * 1-5",
+  ])("take the schedule %s", (schedule) => {
+    expect(problems({ backup: { schedule } })).toEqual([]);
+  });
 
   test("name every problem at once, each with its path and the cure", () => {
     expect(
@@ -258,6 +261,22 @@ describe("The settings of a home", () => {
       '  - ouchi-photos:Alarm is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret ouchi-photos:alarm", and the value when it asks.',
       "  - albums is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
     ]);
+  });
+
+  test("say of a secret's line that is empty what sets it", () => {
+    const empty = { ...config({ ...home, alarm: "" }), "cloudflare:apiToken": "" };
+    expect(() => parseSettings(empty, "prod", () => false)).toThrow(
+      new UserError(
+        [
+          "Pulumi.prod.yaml has 2 problems; nothing was changed:",
+          ...["ouchi-photos:alarm", "cloudflare:apiToken"].map(
+            (key) =>
+              `  - ${key} is empty: type "pulumi config set --secret ${key}", and the value when it asks, or remove the line.`,
+          ),
+        ].join("\n"),
+        "settings",
+      ),
+    );
   });
 
   test("take a hand-made disk over by its file system", () => {

@@ -344,7 +344,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [{ hostname: "Photos" }, 'hostname is "Photos": give one label, such as photos'],
   [{ hostname: "写真" }, 'hostname is "写真": give one label, such as xn--g7qs82g'],
-  [{ hostname: "" }, 'hostname is "": give one label, such as photos'],
+  [{ hostname: "" }, "hostname is empty: give one label, such as photos, or remove the line"],
 
   [
     main("usb-WDC_A-0:0-part1"),
@@ -407,7 +407,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [
     { imagesLock: "" },
-    `imagesLock is "", and cannot be used: "${folder}" is a folder. Mend it, or remove the setting to use the kit's own`,
+    "imagesLock is empty: give the path of a lock file of images, or remove the line",
   ],
 
   [
@@ -727,6 +727,100 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     'tokensRenewedOn is "2099-10-01", a day that has not come, and the next up would renew the tokens all the same: give the day on which you renew them, quoted: "2026-11-28"',
   ],
   [{ tokensRenewedOn: "2026/10/01" }, 'tokensRenewedOn is "2026/10/01": give "2026-10-01"'],
+
+  // A line with a name and no value.
+  [{ domain: "" }, `domain is empty: ${zone}`],
+  [{ pi: "" }, "pi is empty: give {host: …, hostKey: …}"],
+  [{ backup: "" }, 'backup is empty: give {schedule: "0 1 * * 6"}, or remove the line'],
+  [{ family: "" }, "family is empty: list the people, [{name: ken, email: ken@yamada.jp}]"],
+  [{ alertEmail: "" }, `alertEmail is empty: ${mail}, or remove the line`],
+  [
+    { tokenDuration: "" },
+    `tokenDuration is empty: give how long a phone's token lasts, in hours such as "8760h", or remove the line`,
+  ],
+  [
+    { strictServiceTokens: "" },
+    "strictServiceTokens is empty: give true or false, or remove the line",
+  ],
+
+  ...["0 1 1-7 * 6", "0 1 31 2 6"].map((typed): [Record<string, unknown>, string] => [
+    at(typed),
+    `backup.schedule is "${typed}", which names days of the month and of the week, and cron starts it on either, not on what is both: give * for one of them, such as "0 1 * * 6" (Saturdays at 01:00)`,
+  ]),
+  ...["0 1 1 1 *", "30 3 29 2 *", "0 1 31 * *", "0 1 29 * *", "0 1 * */2 6"].map(
+    (typed): [Record<string, unknown>, string] => [
+      at(typed),
+      `backup.schedule is "${typed}", which starts no backup in some months: give a time that comes in each, such as "0 1 1 * *" (the 1st at 01:00) or "0 1 * * 6" (Saturdays at 01:00)`,
+    ],
+  ),
+
+  ...["yamada.jp", "Photos.yamada.jp"].map((typed): [Record<string, unknown>, string] => [
+    host(typed),
+    `pi.host is "${typed}", which leads to Cloudflare, where no SSH answers: give the Pi's address at home, such as 192.168.11.14`,
+  ]),
+  ...["DC-A6-32-12-34-56", "dc:a6:32:12:34:56", "dca632123456"].map(
+    (typed): [Record<string, unknown>, string] => [
+      host(typed),
+      `pi.host is "${typed}", which is a MAC address: give the address that the router gave to it, such as 192.168.11.14`,
+    ],
+  ),
+
+  ...["WD10EZEX", "WD-WCC6Y1234567", "1A2B-3C4D", "0b9c2d4e-02", "off", "usb", "disk1", "SDA"].map(
+    (typed): [Record<string, unknown>, string] => [
+      main(typed),
+      `disks.main is "${typed}": ${byId}; such a name begins with usb-, ata-, scsi-, nvme- or wwn-`,
+    ],
+  ),
+  ...[
+    "usb-WDC_A-0:0 ",
+    "by-id/usb-WDC_A-0:0",
+    "/dev/disk/by-id/usb-WDC_A-0:0/",
+    "「usb-WDC_A-0:0」",
+  ].map((typed): [Record<string, unknown>, string] => [
+    main(typed),
+    `disks.main is "${typed}": give the name alone, "usb-WDC_A-0:0"`,
+  ]),
+  [
+    main("UUID=0B9C2D4E-1f2a-4b3c-8d5e-6f7a8b9c0d1e"),
+    `disks.main is "UUID=0B9C2D4E-1f2a-4b3c-8d5e-6f7a8b9c0d1e", a file system's UUID: give {uuid: 0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e, adopt: true} to take over what is on the disk, or ${byId.slice("give ".length)}`,
+  ],
+  [
+    main({ uuid: "0B9C2D4E-1F2A-4B3C-8D5E-6F7A8B9C0D1E", adopt: true }),
+    'disks.main.uuid is "0B9C2D4E-1F2A-4B3C-8D5E-6F7A8B9C0D1E": give 0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e',
+  ],
+  [
+    { disks: { ...home.disks, withoutUas: ["152D:0578"] } },
+    'disks.withoutUas[0] is "152D:0578": give 152d:0578',
+  ],
+
+  ...[
+    "http://192.168.11.20:3003 ",
+    "http://192.168.11.20:3003\u3000",
+    "http://ken:x@192.168.11.20:3003",
+    "http://192.168.11.20:3003/predict?a=$b",
+  ].map((typed): [Record<string, unknown>, string] => [
+    { machineLearning: { remote: typed } },
+    `machineLearning.remote is "${typed}": give the machine's address alone, "http://192.168.11.20:3003"`,
+  ]),
+  ...["http://localhost:3003", "http://127.0.1.1:3003", "http://[::1]:3003"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { machineLearning: { remote: typed } },
+      `machineLearning.remote is "${typed}", which is no other machine: give that one's address, such as "http://192.168.11.20:3003", or local for the Pi itself`,
+    ],
+  ),
+  ...["192.168.11.20", "http://$HOST:3003"].map((typed): [Record<string, unknown>, string] => [
+    { machineLearning: { remote: typed } },
+    `machineLearning.remote is "${typed}": give a web address, such as "http://192.168.11.20:3003"`,
+  ]),
+  [
+    { machineLearning: "sometimes" },
+    'machineLearning is "sometimes": give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
+  ],
+
+  [
+    called("2026-01-01 00:00:00 +0000 UTC"),
+    "family[0].displayName was not quoted, so Pulumi has taken it for a time and rewritten it: put what you typed in quotes",
+  ],
 ];
 
 /** What is as unusual, and good. */
@@ -744,7 +838,11 @@ export const taken: Record<string, unknown>[] = [
   rotated("2026-12-01T00:00:00Z"),
   rotated("2020-02-29T23:59:59Z"),
   at("0 1 * * *"),
-  at("30 3 29 2 *"),
+  at("30 3 28 * *"),
+  at("30 3 */2 * 1-5"),
+  { machineLearning: { remote: "http://[fd00::20]:3003/" } },
+  main("nvme-eui.0025385b11b2c3d4"),
+  main("pci-0000:01:00.0-usb-0:1:1.0-scsi-0:0:0:0"),
   { tokenDuration: "720h" },
   { tokenDuration: "87600h" },
   { sessionDuration: "1h" },
