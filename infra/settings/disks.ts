@@ -22,7 +22,10 @@ const formattable = z
 const byIdentity = identity.transform((id): DiskSetting => ({ id }));
 const byFileSystem = z.strictObject({
   uuid: lowerCase(uuidPattern, "give the file system's UUID as blkid prints it"),
-  adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
+  adopt: z.literal(true, {
+    error: ({ input }) =>
+      `${input === undefined ? "is missing" : `is ${quoted(input)}`}: give adopt: true to take the file system over as it is`,
+  }),
 });
 
 /** A disk by its own name, or one that already holds photos by its file system. */
@@ -32,7 +35,8 @@ type DiskSetting = { id: string } | z.infer<typeof byFileSystem>;
 const disk = z
   .unknown()
   .transform((value, context): DiskSetting => {
-    const schema = typeof value === "object" && value !== null ? byFileSystem : byIdentity;
+    const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+    const schema = isMap ? byFileSystem : byIdentity;
     const result = schema.safeParse(value, { reportInput: true });
     if (result.success) return result.data;
     for (const issue of result.error.issues) {
@@ -42,10 +46,13 @@ const disk = z
         continue;
       }
       for (const key of issue.keys) {
+        const meant = Object.keys(byFileSystem.shape).find((each) => each === key.toLowerCase());
         context.issues.push({
           code: "custom",
           path: [...path, key],
-          message: `is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}`,
+          message: meant
+            ? `is not a setting: write ${meant}`
+            : "is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}",
           input: value,
         });
       }

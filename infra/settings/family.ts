@@ -1,7 +1,7 @@
 import { displayNameProblem, longestDisplayName } from "./display-name.ts";
 import { emailPattern, emailProblem } from "./email.ts";
 import { momentPattern, overlapProblem } from "./moment.ts";
-import { checked, count, fields, list, name, repeated } from "./text.ts";
+import { checked, count, fields, list, name, quoted, repeated } from "./text.ts";
 
 /** How many service tokens Cloudflare gives an account. */
 const mostPhones = 50;
@@ -48,7 +48,10 @@ const phone = (now: Date) =>
 const person = (now: Date) =>
   fields(
     {
-      name: name("give the person a short name such as ken")
+      name: name(
+        "give the person a short name such as ken",
+        (value) => `; ${quoted(value)} is for displayName`,
+      )
         .refine((value) => value !== "admin", {
           error:
             'is "admin", which is the kit\'s own account in Immich: give the person another name',

@@ -56,8 +56,7 @@ export const settingsSchema = (now: Date) =>
             piHostProblem,
             piHostPattern,
           ).describe("Address or name of the Pi, as the laptop reaches it."),
-          port: count("the TCP port of the Pi's SSH server", 1)
-            .max(65535)
+          port: count("the TCP port of the Pi's SSH server", 1, 65535)
             .default(22)
             .describe("TCP port of its SSH server."),
           user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "give the Pi's user, such as pi")
@@ -74,7 +73,7 @@ export const settingsSchema = (now: Date) =>
             .optional()
             .describe("The private key for SSH; without it the SSH agent is asked."),
           lan: z
-            .boolean({ error: "give true or false" })
+            .boolean({ error: ({ input }) => `is ${quoted(input)}: give true or false` })
             .default(true)
             .describe(
               "Serve the photos at http://<pi>:2283 at home too, without the 100 MB limit.",
@@ -183,6 +182,9 @@ export const settingsSchema = (now: Date) =>
         ),
       imagesLock: checked("give the path of a lock file of images", (value) => {
         if (value === "") return 'is "": give the path of a lock file of images';
+        if (/^[~$]/.test(value)) {
+          return `is ${quoted(value)}, of which only a shell knows where it leads: give the whole path, or one from the kit's folder`;
+        }
         const read = readImagesLock(value);
         return "problem" in read ? imagesLockProblem(value, read.problem) : undefined;
       })
@@ -279,6 +281,16 @@ function accountIdProblem(value: string): string | undefined {
 function privateKeyFileProblem(value: string): string | undefined {
   const cure = "give the file of the private key, such as ~/.ssh/id_ed25519";
   if (/PRIVATE KEY/.test(value)) return `is a private key itself: ${cure}`;
+  const plain = bare(value).replace(/^(?:\$HOME|\$\{HOME\}|[~〜])\//, "~/");
+  if (/^(?:~\/|\/|\.{1,2}\/)/.test(plain) && plain !== value) {
+    return privateKeyFileProblem(plain) ?? `is ${quoted(value)}: give "${plain}"`;
+  }
+  if (process.platform !== "win32" && /^[A-Za-z]:[\\/]|\\/.test(value)) {
+    return `is ${quoted(value)}, a path of Windows', which is not found from here: ${cure}`;
+  }
+  if (/^[~$]/.test(value) && !value.startsWith("~/")) {
+    return `is ${quoted(value)}, of which only a shell knows where it leads: ${cure}, or the whole path`;
+  }
   if (value.trim() === "" || /\p{Cc}/u.test(value)) return `is ${quoted(value)}: ${cure}`;
   if (/\.pub$/.test(value)) {
     return `is ${quoted(value)}, the public key: give the private one, "${value.slice(0, -".pub".length)}"`;

@@ -70,15 +70,17 @@ function judged<Shape extends z.core.$ZodShape>(
     if (isNeedless) kept.push(...needlessSecrets(raw[name], name));
   }
   const result = schema.safeParse(raw, { reportInput: true });
-  const found = (result.error?.issues ?? []).flatMap(problemsOf).map((problem): Problem => {
-    const name = problem.path[0] as keyof Shape & string;
-    const isEmpty =
-      problem.path.length === 1 &&
-      raw[name] === "" &&
-      name in schema.shape &&
-      !(name in secretSettings);
-    return isEmpty ? emptyProblem(problem, schema.shape[name]!) : problem;
-  });
+  const found = (result.error?.issues ?? [])
+    .flatMap((issue) => problemsOf(issue, schema))
+    .map((problem): Problem => {
+      const name = problem.path[0] as keyof Shape & string;
+      const isEmpty =
+        problem.path.length === 1 &&
+        raw[name] === "" &&
+        name in schema.shape &&
+        !(name in secretSettings);
+      return isEmpty ? emptyProblem(problem, schema.shape[name]!) : problem;
+    });
   const judged = found.filter(
     ({ path }) =>
       !kept.some((each) => each.path.every((part, index) => String(part) === String(path[index]))),
@@ -142,12 +144,12 @@ function written(path: Path): string {
   );
 }
 
-function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType): Problem[] {
   const { path } = issue;
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({
       path: [...path, key],
-      message: "is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt",
+      message: `is not a setting: ${meantPlace(path, key, schema) ?? "remove it, or see Pulumi.prod.yaml for how it is spelt"}`,
     }));
   }
   const message =
@@ -155,4 +157,42 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
       ? `is not of the right kind: ${issue.expected} is expected`
       : issue.message;
   return [{ path, message }];
+}
+
+interface Place {
+  name: string;
+  /** Such as "family.phones"; empty at the top. */
+  below: string;
+}
+
+/** How a name is spelt, or where it belongs: of a name that is one elsewhere, or in other letters. */
+function meantPlace(path: Path, key: string, schema: z.ZodType): string | undefined {
+  const here = path.filter((part) => typeof part === "string").join(".");
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[-_]/g, "");
+  const places = placesIn(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }), "");
+  const whole = ({ name, below }: Place) => (below ? `${below}.${name}` : name);
+  const same = places.filter((each) => plain(each.name) === plain(key));
+  const meant =
+    same.find(({ below }) => below === here) ??
+    places.find((each) => each.below !== "" && plain(whole(each)) === plain(key)) ??
+    (same.length === 1 ? same[0] : undefined);
+  if (!meant) return undefined;
+  if (meant.below === here) return `write ${meant.name}`;
+  return meant.below
+    ? `it belongs below ${meant.below}, as ${meant.name}`
+    : `it belongs beside ${String(path[0])}, as ${namespace}:${meant.name}`;
+}
+
+interface Node {
+  properties?: Record<string, Node>;
+  items?: Node;
+}
+
+function placesIn(schema: object, below: string): Place[] {
+  const { properties, items } = schema as Node;
+  if (items) return placesIn(items, below);
+  return Object.entries(properties ?? {}).flatMap(([name, each]) => [
+    { name, below },
+    ...placesIn(each, below ? `${below}.${name}` : name),
+  ]);
 }

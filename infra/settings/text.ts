@@ -97,16 +97,36 @@ export const lowerCase = (pattern: RegExp, what: string) =>
     pattern,
   );
 
-export const name = (what: string) =>
-  matching(
-    /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/,
-    `${what}, in lower-case letters, digits and hyphens, 32 at most`,
+const namePattern = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
+
+/** A name that others are made of. `beside` says where another name goes. */
+export const name = (what: string, beside: (value: string) => string = () => "") =>
+  checked(
+    what,
+    (value) => {
+      if (namePattern.test(value)) return undefined;
+      const text = bare(value);
+      const plain = text
+        .toLowerCase()
+        .replaceAll(/[ _.]+/g, "-")
+        .replaceAll(/^-|-$/g, "");
+      if (namePattern.test(plain)) return `is ${quoted(value)}: give ${plain}`;
+      const other = /^[\p{L}\p{M} ]*\P{ASCII}[\p{L}\p{M} ]*$/u.test(text) ? beside(text) : "";
+      return `is ${quoted(value)}: ${what}, in lower-case letters, digits and hyphens, 32 at most${other}`;
+    },
+    namePattern,
   );
 
-export const count = (what: string, least: number) =>
+export const count = (what: string, least: number, most = Number.MAX_SAFE_INTEGER) =>
   z
-    .int({ error: `give a whole number: ${what}` })
-    .min(least, { error: `give ${least} or more: ${what}` });
+    .int({ error: ({ input }) => noCount(input, what) })
+    .min(least, { error: ({ input }) => `is ${input}: give ${least} or more: ${what}` })
+    .max(most, { error: ({ input }) => `is ${input}: give ${most} at most: ${what}` });
+
+function noCount(input: unknown, what: string): string {
+  const quotes = typeof input === "string" && /^\d+$/.test(input) ? " without quotes" : "";
+  return `is ${quoted(input)}: give a whole number${quotes}: ${what}`;
+}
 
 /** Settings below a setting. `form` is what to write, where something else stands there. */
 export const fields = <Shape extends z.core.$ZodLooseShape>(shape: Shape, form: string) =>
@@ -115,7 +135,10 @@ export const fields = <Shape extends z.core.$ZodLooseShape>(shape: Shape, form: 
 export const list = <Item extends z.ZodType>(item: Item, form: string) =>
   z.array(item, { error: (issue) => notOfTheKind(issue, form) });
 
-function notOfTheKind({ code, input }: z.core.$ZodRawIssue, form: string): string | undefined {
+export function notOfTheKind(
+  { code, input }: z.core.$ZodRawIssue,
+  form: string,
+): string | undefined {
   if (code !== "invalid_type") return undefined;
   if (input === undefined || input === null) return `is missing: ${form}`;
   if (Array.isArray(input)) return `is a list: ${form}`;

@@ -116,8 +116,8 @@ describe("The settings of a home", () => {
       "  - domain is missing: give the domain that you opened at Cloudflare, such as yamada.jp.",
       '  - accountId is "12": give the account id, 32 hexadecimal digits, from the dashboard\'s address or overview page.',
       '  - pi.hostKey is missing: give the Pi\'s host key as printed by "ssh-keyscan -t ed25519 <host>", without the host: "ssh-ed25519 AAAA…".',
-      "  - pi.hostkey is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
-      '  - family[0].name is "Ken": give the person a short name such as ken, in lower-case letters, digits and hyphens, 32 at most.',
+      "  - pi.hostkey is not a setting: write hostKey.",
+      '  - family[0].name is "Ken": give ken.',
       '  - family[0].email is "ken": give an e-mail address such as ken@yamada.jp.',
       "  - albums is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
     ]);

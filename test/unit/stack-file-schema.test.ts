@@ -117,9 +117,10 @@ describe("The JSON Schema of a stack file", () => {
       "pi.host": 23,
       "machineLearning.remote": 3,
       domain: 4,
-      // What is in a file, or in the letters of a key.
-      imagesLock: 5,
+      // What is in a file, in the letters of a key, or only in a shell.
+      imagesLock: 6,
       "pi.hostKey": 3,
+      "pi.privateKeyFile": 5,
       // Signs that are not to be seen, and what a time becomes without quotes.
       "family[0].displayName": 3,
     });

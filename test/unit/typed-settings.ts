@@ -821,6 +821,103 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     called("2026-01-01 00:00:00 +0000 UTC"),
     "family[0].displayName was not quoted, so Pulumi has taken it for a time and rewritten it: put what you typed in quotes",
   ],
+
+  // Another spelling, or another place.
+  ...[
+    ["timezone", "write timeZone"],
+    ["Domain", "write domain"],
+    ["alert_email", "write alertEmail"],
+    ["pi.port", "it belongs below pi, as port"],
+    ["lan", "it belongs below pi, as lan"],
+    ["schedule", "it belongs below backup, as schedule"],
+    ["allowformat", "it belongs below disks, as allowFormat"],
+    ["albums", "remove it, or see Pulumi.prod.yaml for how it is spelt"],
+  ].map(([typed, cure]): [Record<string, unknown>, string] => [
+    { [typed!]: "x" },
+    `${typed} is not a setting: ${cure}`,
+  ]),
+  [
+    { pi: { ...home.pi, privatekeyfile: "~/.ssh/x" } },
+    "pi.privatekeyfile is not a setting: write privateKeyFile",
+  ],
+  [
+    { pi: { ...home.pi, timeZone: "Asia/Tokyo" } },
+    "pi.timeZone is not a setting: it belongs beside pi, as ouchi-photos:timeZone",
+  ],
+  [
+    { family: [{ ...ken, displayname: "健" }] },
+    "family[0].displayname is not a setting: write displayName",
+  ],
+  [
+    {
+      disks: {
+        ...home.disks,
+        main: { uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true, UUID: "x" },
+      },
+    },
+    "disks.main.UUID is not a setting: write uuid",
+  ],
+
+  [{ pi: { ...home.pi, lan: "yes" } }, 'pi.lan is "yes": give true or false'],
+  [
+    { pi: { ...home.pi, port: 70000 } },
+    "pi.port is 70000: give 65535 at most: the TCP port of the Pi's SSH server",
+  ],
+  [
+    { pi: { ...home.pi, port: "22" } },
+    `pi.port is "22": give a whole number without quotes: the TCP port of the Pi's SSH server`,
+  ],
+  [
+    { backup: { keep: { weekly: 1.5 } } },
+    "backup.keep.weekly is 1.5: give a whole number: archives to keep, one a week",
+  ],
+  [
+    { backup: { keep: { weekly: 0 } } },
+    "backup.keep.weekly is 0: give 1 or more: archives to keep, one a week",
+  ],
+  [
+    main({ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: "yes" }),
+    'disks.main.adopt is "yes": give adopt: true to take the file system over as it is',
+  ],
+  [
+    main({ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e" }),
+    "disks.main.adopt is missing: give adopt: true to take the file system over as it is",
+  ],
+  [main(["usb-WDC_A-0:0"]), `disks.main is not text: ${byId}`],
+  [
+    { adopt: { phones: ["x"] } },
+    'adopt.phones is a list: give the lines that "cli/ouchi adopt" prints',
+  ],
+  [{ adopt: "x" }, 'adopt is "x": give the lines that "cli/ouchi adopt" prints'],
+
+  [{ family: [{ ...ken, name: "Ken" }] }, 'family[0].name is "Ken": give ken'],
+  [
+    { family: [{ ...ken, name: "健" }] },
+    'family[0].name is "健": give the person a short name such as ken, in lower-case letters, digits and hyphens, 32 at most; "健" is for displayName',
+  ],
+  [
+    { family: [{ ...ken, phones: [{ name: "iPhone 15" }] }] },
+    'family[0].phones[0].name is "iPhone 15": give iphone-15',
+  ],
+
+  ...["〜/.ssh/id_ed25519", "$HOME/.ssh/id_ed25519", "~/.ssh/id_ed25519 "].map(
+    (typed): [Record<string, unknown>, string] => [
+      { pi: { ...home.pi, privateKeyFile: typed } },
+      `pi.privateKeyFile is "${typed}": give "~/.ssh/id_ed25519"`,
+    ],
+  ),
+  [
+    { pi: { ...home.pi, privateKeyFile: "C:\\Users\\ken\\.ssh\\id_ed25519" } },
+    `pi.privateKeyFile is "C:\\\\Users\\\\ken\\\\.ssh\\\\id_ed25519", a path of Windows', which is not found from here: give the file of the private key, such as ~/.ssh/id_ed25519`,
+  ],
+  [
+    { pi: { ...home.pi, privateKeyFile: "~ken/.ssh/id_ed25519" } },
+    'pi.privateKeyFile is "~ken/.ssh/id_ed25519", of which only a shell knows where it leads: give the file of the private key, such as ~/.ssh/id_ed25519, or the whole path',
+  ],
+  [
+    { imagesLock: "~/own.lock.json" },
+    `imagesLock is "~/own.lock.json", of which only a shell knows where it leads: give the whole path, or one from the kit's folder`,
+  ],
 ];
 
 /** What is as unusual, and good. */
