@@ -61,6 +61,27 @@ describe("A slip in the stack file is named by its place:", () => {
       "config:\n  domain:\u3000yamada.jp\n  hostname: photos\n",
       "full-width space",
     ],
+    [
+      "full-width spaces for an indent",
+      "config:\n\u3000\u3000domain: yamada.jp\n",
+      "line 2, column 1: this line begins with a full-width space: indent it by plain spaces",
+    ],
+    [
+      "spaces that do not break for an indent",
+      "config:\n\u00a0\u00a0domain: yamada.jp\n",
+      "line 2, column 1: this line begins with a space that does not break",
+    ],
+    [
+      "a full-width colon in braces",
+      "config:\n  family: [{ name：ken }]\n",
+      'line 2, column 14: this name has no ":" and space after it. Line 2 holds "：", in place of ":".',
+    ],
+    [
+      "no space after a colon in braces",
+      "config:\n  family: [{ name:ken }]\n",
+      'line 2, column 14: this name has no ":" and space after it.',
+    ],
+    ["full-width braces", "config:\n  pi: ｛host: a｝\n", 'Line 2 holds "｛", in place of "{".'],
     ["a full-width comma", "config:\n  pi: {host: a，user: b}\n", 'Line 2 holds "，"'],
     ["no space after a colon", "config:\n  domain:yamada.jp\n  hostname: x\n", "line 2, column 3"],
     ["uneven indents", "config:\n   domain: a\n  hostname: b\n", "line 3, column"],
