@@ -66,7 +66,11 @@ const person = (now: Date) =>
       email: checked("give an e-mail address such as ken@yamada.jp", emailProblem, emailPattern)
         .transform((value) => value.toLowerCase())
         .describe("For the sign-in code and for Immich's account."),
-      phones: list(phone(now), "give a list: phones: [{name: iphone}]")
+      phones: list(
+        phone(now),
+        "give a list: phones: [{name: iphone}]",
+        "give a list, phones: [{name: iphone}], or leave phones out",
+      )
         .default([])
         .describe("One service token each."),
     },

@@ -132,8 +132,11 @@ function noCount(input: unknown, what: string): string {
 export const fields = <Shape extends z.core.$ZodLooseShape>(shape: Shape, form: string) =>
   z.strictObject(shape, { error: (issue) => notOfTheKind(issue, form) });
 
-export const list = <Item extends z.ZodType>(item: Item, form: string) =>
-  z.array(item, { error: (issue) => notOfTheKind(issue, form) });
+/** `nothing` is the cure where the name stands alone. */
+export const list = <Item extends z.ZodType>(item: Item, form: string, nothing = form) =>
+  z.array(item, {
+    error: (issue) => notOfTheKind(issue, issue.input === null ? nothing : form),
+  });
 
 export function notOfTheKind(
   { code, input }: z.core.$ZodRawIssue,

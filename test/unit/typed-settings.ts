@@ -890,6 +890,10 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [{ adopt: "x" }, 'adopt is "x": give the lines that "cli/ouchi adopt" prints'],
 
+  [
+    { family: [{ ...ken, phones: null }] },
+    "family[0].phones is missing: give a list, phones: [{name: iphone}], or leave phones out",
+  ],
   [{ family: [{ ...ken, name: "Ken" }] }, 'family[0].name is "Ken": give ken'],
   [
     { family: [{ ...ken, name: "健" }] },
