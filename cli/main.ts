@@ -17,7 +17,9 @@ const neverProposed = new Set(["destroy", "accept", "make-room"]);
 
 /** What other tools call it. */
 const otherWords = new Map([
-  ...["deploy", "apply", "update", "install", "start"].map((word) => [word, "up"] as const),
+  ["install", "install-pulumi"],
+  ["version", "--version"],
+  ...["deploy", "apply", "update", "start"].map((word) => [word, "up"] as const),
   ...["plan", "diff"].map((word) => [word, "preview"] as const),
   ...["health", "doctor", "check"].map((word) => [word, "status"] as const),
   ...["password", "passwords", "card"].map((word) => [word, "secrets"] as const),
@@ -40,6 +42,9 @@ const program = withOwnErrors(new Command("cli/ouchi"))
 /** The options of every command; they may stand before it and after it. */
 function engineArgs(): EngineArgs {
   const { stack, engine, configFile } = program.opts<Omit<EngineArgs, "folder">>();
+  if (configFile === "") {
+    throw new UsageError('cli/ouchi: --config-file names no file. "cli/ouchi --help" explains it.');
+  }
   return {
     folder: resolve(repository),
     stack,
@@ -222,13 +227,21 @@ function slip(command: Command, error: CommanderError): string {
     return `${path}: ${message}. "${path} --help" explains it.`;
   }
   const word = command.args[0] ?? "";
-  const meant = command === program ? otherWords.get(word) : undefined;
+  const other = command === program ? otherWords.get(word.toLowerCase()) : undefined;
   const known = command.commands
     .map((each) => each.name())
     .filter((name) => !neverProposed.has(name));
+  const meant = other ?? known.find((name) => isSlipOf(name, word.toLowerCase()));
   return meant
     ? `${path}: there is no command "${word}"; "${path} ${meant}" is perhaps meant. "${path} --help" lists them all.`
     : `${path}: there is no command "${word}"; there are ${known.join(", ")}. "${path} --help" explains them.`;
+}
+
+/** The same letters in another order, or in capitals. */
+function isSlipOf(name: string, word: string): boolean {
+  if (name === word) return true;
+  const sorted = (text: string) => [...text].sort().join("");
+  return word.length > 3 && word[0] === name[0] && sorted(word) === sorted(name);
 }
 
 function version(): string {

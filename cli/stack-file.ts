@@ -7,6 +7,9 @@ import { UserError } from "../infra/settings/user-error.ts";
 import type { EngineArgs } from "./engine.ts";
 import { readYaml } from "./stack-yaml.ts";
 
+/** What Pulumi reads at the top of a stack file. */
+const pulumisOwn = ["config", "encryptionsalt", "secretsprovider", "encryptedkey", "environment"];
+
 /** The stack file's configuration: text, lists and objects by their whole keys, as Pulumi reads them. */
 export function readStackConfig(
   folder: string,
@@ -25,6 +28,10 @@ export function readStackConfig(
   if (!isMap(config)) throw wrong(`"config" holds ${kind(config)} in place of settings`);
   const outside = Object.keys(content).find((key) => key.startsWith(`${namespace}:`));
   if (outside) throw wrong(`the setting "${outside}" stands beside "config", not below it`);
+  const foreign = Object.keys(content).find((key) => !pulumisOwn.includes(key));
+  if (foreign !== undefined) {
+    throw wrong(`"${shown(foreign)}" stands at the beginning of a line, where nothing reads it`);
+  }
   const entries = Object.entries(config).map(([key, value]) => [wholeKey(key), value] as const);
   const twice = entries.find(([key], index) => entries.findIndex(([each]) => each === key) < index);
   if (twice) {
@@ -65,6 +72,11 @@ function read(file: string): Buffer {
       "settings",
     );
   }
+}
+
+/** A name; what was typed in its place may be anything. */
+function shown(key: string): string {
+  return /^[\w:.-]{1,39}$/.test(key) ? key : `${key.slice(0, 12)}…`;
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -1,4 +1,4 @@
-import { isAlias, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { isAlias, isMap, isPair, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { UserError } from "../infra/settings/user-error.ts";
 import { goScalar } from "./go-scalar.ts";
 
@@ -25,7 +25,16 @@ export function readYaml(content: Buffer, name: string): unknown {
     if (error) throw slip(error.pos[0], sentences[error.code] ?? lowerFirst(error.message));
     const control = /(?![\t\n\r\u0085])\p{Cc}/u.exec(text);
     if (control) throw slip(control.index, "a character stands there that nobody can see");
-    visit(document, (_, node) => {
+    visit(document, (_, node, path) => {
+      const parent = path.at(-1);
+      if (isPair(node) && isScalar(node.key) && node.key.type === "PLAIN") {
+        const problem = keyProblem(node.key.source ?? "", isMap(parent) && parent.flow === true);
+        // A name without a value: what should have been one stands in the name.
+        const isAlone = node.value === null || (isScalar(node.value) && node.value.value === null);
+        if (problem && (isAlone || problem.always)) {
+          throw slip(node.key.range?.[0] ?? 0, problem.what);
+        }
+      }
       if (isAlias(node) && !at) at = node.range?.[0] ?? 0;
       if (!isScalar(node) || node.type !== "PLAIN" || node.tag !== undefined) return;
       // "<<" is a sign of the parser's own.
@@ -41,6 +50,17 @@ export function readYaml(content: Buffer, name: string): unknown {
     // The parser's own limits, such as on names that stand for more and more of each other.
     throw slip(at, lowerFirst((error as Error).message));
   }
+}
+
+/** What is wrong with a name that to YAML is one. */
+function keyProblem(name: string, inBraces: boolean): { what: string; always?: true } | undefined {
+  if (/^[\u3000\u00a0]/.test(name)) {
+    const space = name.startsWith("\u3000") ? "a full-width space" : "a space that does not break";
+    return { what: `this line begins with ${space}: indent it by plain spaces`, always: true };
+  }
+  return inBraces && /^\w+[:：]\S/.test(name)
+    ? { what: 'this name has no ":" and space after it' }
+    : undefined;
 }
 
 /** What the parser says in words of its own trade. */

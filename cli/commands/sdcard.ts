@@ -127,6 +127,7 @@ async function wifiPassword(name: string): Promise<string> {
   if (password.length < 8 || password.length > 63) {
     throw new UserError(
       `A Wi-Fi's password has 8 to 63 characters, not ${password.length}: type it when asked, or give it on standard input. ${unchanged}`,
+      "usage",
     );
   }
   return password;

@@ -19,12 +19,13 @@ export function readPrivateKeyFile(privateKeyFile: string): string {
   try {
     const text = readFileSync(path, "utf8");
     const others = openToOthers(path, privateKeyFile, statSync(path), process.getuid?.());
-    if (others) throw new UserError(others);
+    if (others) throw new UserError(others, "settings");
     return text;
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(
       `The private key in pi.privateKeyFile, "${privateKeyFile}", could not be read: ${(error as Error).message}. Nothing was changed.`,
+      "settings",
     );
   }
 }

@@ -1,14 +1,31 @@
 import { z } from "zod";
-import { diskForm, diskPattern, diskProblem } from "./disk.ts";
-import { checked, fields, list, matching } from "./text.ts";
+import { diskForm, diskPattern, diskProblem, isFileSystemId } from "./disk.ts";
+import { checked, fields, list, lowerCase, quoted } from "./text.ts";
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 const identity = checked(diskForm, diskProblem, diskPattern);
+const onlyBlank =
+  "only a blank disk is formatted, and is named as in disks.main or disks.backup, by its name under /dev/disk/by-id";
+/** What is taken over by its file system is not blank. */
+const formattable = z
+  .unknown()
+  .superRefine((value, context) => {
+    const isFileSystem = typeof value === "string" && isFileSystemId(value);
+    if (isFileSystem || (typeof value === "object" && value !== null)) {
+      const what = isFileSystem ? `is ${quoted(value)}, a file system's UUID` : "is no disk's name";
+      context.addIssue({ code: "custom", message: `${what}: ${onlyBlank}`, continue: false });
+    }
+  })
+  .pipe(identity)
+  .meta({ type: "string", pattern: diskPattern.source });
 const byIdentity = identity.transform((id): DiskSetting => ({ id }));
 const byFileSystem = z.strictObject({
-  uuid: matching(uuidPattern, "give the file system's UUID as blkid prints it"),
-  adopt: z.literal(true, { error: "give adopt: true to take the file system over as it is" }),
+  uuid: lowerCase(uuidPattern, "give the file system's UUID as blkid prints it"),
+  adopt: z.literal(true, {
+    error: ({ input }) =>
+      `${input === undefined ? "is missing" : `is ${quoted(input)}`}: give adopt: true to take the file system over as it is`,
+  }),
 });
 
 /** A disk by its own name, or one that already holds photos by its file system. */
@@ -18,7 +35,8 @@ type DiskSetting = { id: string } | z.infer<typeof byFileSystem>;
 const disk = z
   .unknown()
   .transform((value, context): DiskSetting => {
-    const schema = typeof value === "object" && value !== null ? byFileSystem : byIdentity;
+    const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+    const schema = isMap ? byFileSystem : byIdentity;
     const result = schema.safeParse(value, { reportInput: true });
     if (result.success) return result.data;
     for (const issue of result.error.issues) {
@@ -28,10 +46,13 @@ const disk = z
         continue;
       }
       for (const key of issue.keys) {
+        const meant = Object.keys(byFileSystem.shape).find((each) => each === key.toLowerCase());
         context.issues.push({
           code: "custom",
           path: [...path, key],
-          message: `is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}`,
+          message: meant
+            ? `is not a setting: write ${meant}`
+            : "is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}",
           input: value,
         });
       }
@@ -65,11 +86,11 @@ export const disks = fields(
     backup: disk.describe(
       "Holds the backups, at /mnt/hdd2: its name under /dev/disk/by-id, or {uuid: …, adopt: true}.",
     ),
-    allowFormat: list(identity, "give a list of disk identities")
+    allowFormat: list(formattable, "give a list of disk identities")
       .default([])
       .describe("Identities of the disks that may be formatted while they are blank."),
     withoutUas: list(
-      matching(
+      lowerCase(
         /^[0-9a-f]{4}:[0-9a-f]{4}$/,
         "give the bridge's ID as lsusb shows it, such as 152d:0578",
       ),
@@ -91,6 +112,8 @@ export const disks = fields(
   }
   const identities = [main, backup].flatMap((each) => ("id" in each ? [each.id] : []));
   allowFormat.forEach((each, index) => {
+    // Another form was said already.
+    if (typeof each !== "string" || diskProblem(each) !== undefined) return;
     if (!identities.includes(each)) {
       context.addIssue({
         code: "custom",

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { domainToASCII } from "node:url";
 import type * as suffixes from "tldts";
-import { quoted } from "./text.ts";
+import { bare, looksSecret, quoted } from "./text.ts";
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 export const hostnamePattern = new RegExp(`^${label}$`);
@@ -15,7 +15,7 @@ export function domainProblem(value: string): string | undefined {
   const shown = quoted(value);
   if (!domainPattern.test(value)) {
     const plain = plainDomain(value);
-    return plain !== value && domainPattern.test(plain)
+    return plain !== value && !looksSecret(value) && domainPattern.test(plain)
       ? `is ${shown}: give "${parsed(plain).domain ?? plain}"`
       : `is ${shown}: ${form}`;
   }
@@ -23,6 +23,7 @@ export function domainProblem(value: string): string | undefined {
   if (publicSuffix === value) {
     return `is ${shown}, below which everybody's domains are: ${form}`;
   }
+  if (domain === dashboard) return `is ${shown}, Cloudflare's own: ${form}`;
   // Cloudflare opens zones for whole domains; a part of one is for its Enterprise plan.
   if (domain !== null && domain !== value) {
     return `is ${shown}, a name in the domain "${domain}": give "${domain}", and what stands before it as hostname; the photos' address is made of both`;
@@ -35,7 +36,8 @@ export function hostnameProblem(value: string): string | undefined {
   if (hostnamePattern.test(value)) return undefined;
   const shown = quoted(value);
   const first = plainDomain(value).split(".")[0]!;
-  return `is ${shown}: give one label, such as ${hostnamePattern.test(first) ? first : "photos"}`;
+  const isUsable = hostnamePattern.test(first) && !looksSecret(value);
+  return `is ${shown}: give one label, such as ${isUsable ? first : "photos"}`;
 }
 
 /** Some suffixes, such as eu.org, are private, and give out domains all the same. */
@@ -45,13 +47,21 @@ function parsed(domain: string) {
   return parse(domain, { allowPrivateDomains: true, extractHostname: false });
 }
 
+/** Whose pages have the zone in their path: https://dash.cloudflare.com/<account>/yamada.jp/dns. */
+const dashboard = "cloudflare.com";
+
+/** The name in an address, or what is left of it; empty for a page of Cloudflare's that is not about a zone. */
 function plainDomain(value: string): string {
-  const text = value
-    .normalize("NFKC")
-    .trim()
+  const [host, ...path] = bare(value)
     .replace(/^[a-z]+:\/\//i, "")
-    .replace(/[/:?#].*$/s, "")
-    .replace(/^[^@]*@/, "")
-    .replace(/\.+$/, "");
-  return domainToASCII(text) || text.toLowerCase();
+    .replace(/[?#].*$/s, "")
+    .split("/");
+  const name = asciiName(host!.replace(/^[^@]*@/, ""));
+  if (name !== dashboard && !name.endsWith(`.${dashboard}`)) return name;
+  return path.map(asciiName).findLast((each) => domainPattern.test(each)) ?? "";
+}
+
+function asciiName(text: string): string {
+  const name = text.replace(/:.*$/s, "").replaceAll("。", ".").replace(/\.+$/, "");
+  return domainToASCII(name) || name.toLowerCase();
 }

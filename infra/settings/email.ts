@@ -4,7 +4,7 @@
  * alert: a mailbox of RFC 5321, whose dots stand alone and between letters.
  */
 import { domainToASCII } from "node:url";
-import { quoted } from "./text.ts";
+import { bare, quoted } from "./text.ts";
 
 const atom = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";
 const label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
@@ -76,13 +76,11 @@ export function immichAccountProblem(value: string, html5Email: RegExp): string 
 
 /** Half-width, without what a copy from a mail program brings along, or a dot at the end. */
 function plainForm(value: string): string {
-  const text = value
-    .normalize("NFKC")
-    .replaceAll(/[\p{Cf}\p{Cc}]/gu, "")
-    .trim()
-    .replace(/^mailto:/i, "");
-  const [, inBrackets] = /<([^<>]+)>$/.exec(text) ?? [];
-  return (inBrackets ?? text).replace(/[.,;]+$/, "").trim();
+  const text = value.normalize("NFKC").replaceAll(/[\p{Cf}\p{Cc}]/gu, "");
+  const [, inBrackets] = /<([^<>]+)>\s*$/.exec(text) ?? [];
+  return bare((inBrackets ?? text).replace(/\s*\([^()]*\)\s*$/, ""))
+    .replace(/^mailto: ?/i, "")
+    .replace(/[.,;]+$/, "");
 }
 
 function isAscii(value: string): boolean {

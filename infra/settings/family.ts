@@ -1,7 +1,7 @@
 import { displayNameProblem, longestDisplayName } from "./display-name.ts";
 import { emailPattern, emailProblem } from "./email.ts";
 import { momentPattern, overlapProblem } from "./moment.ts";
-import { checked, count, fields, list, name, repeated } from "./text.ts";
+import { checked, count, fields, list, name, quoted, repeated } from "./text.ts";
 
 /** How many service tokens Cloudflare gives an account. */
 const mostPhones = 50;
@@ -48,7 +48,10 @@ const phone = (now: Date) =>
 const person = (now: Date) =>
   fields(
     {
-      name: name("give the person a short name such as ken")
+      name: name(
+        "give the person a short name such as ken",
+        (value) => `; ${quoted(value)} is for displayName`,
+      )
         .refine((value) => value !== "admin", {
           error:
             'is "admin", which is the kit\'s own account in Immich: give the person another name',
@@ -63,7 +66,11 @@ const person = (now: Date) =>
       email: checked("give an e-mail address such as ken@yamada.jp", emailProblem, emailPattern)
         .transform((value) => value.toLowerCase())
         .describe("For the sign-in code and for Immich's account."),
-      phones: list(phone(now), "give a list: phones: [{name: iphone}]")
+      phones: list(
+        phone(now),
+        "give a list: phones: [{name: iphone}]",
+        "give a list, phones: [{name: iphone}], or leave phones out",
+      )
         .default([])
         .describe("One service token each."),
     },

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import type { ParsedKey } from "ssh2";
-import { quoted } from "./text.ts";
+import { bare, quoted } from "./text.ts";
 
 // The very parser that will read it when the Pi is called; all of ssh2 takes four times as long to load.
 const { parseKey } = createRequire(import.meta.url)("ssh2/lib/protocol/keyParser.js") as {
@@ -24,7 +24,7 @@ export function hostKeyProblem(value: string): string | undefined {
   if (/PRIVATE KEY/.test(value)) {
     return `is a private key, which belongs in no stack file: ${hostKeyForm}`;
   }
-  const words = value.trim().split(/\s+/);
+  const words = bare(value).split(" ");
   const position = words.findIndex((word) => isKind(word));
   const kind = words[position];
   const shown = quoted(value);
@@ -42,9 +42,10 @@ export function hostKeyProblem(value: string): string | undefined {
   }
   if (value === key) return undefined;
   if (position > 0) return `begins with the host that it is of: give the rest alone, "${key}"`;
-  return words.length > 2
-    ? `ends with a comment: give the key without it, "${key}"`
-    : `has spaces that do not belong there: give "${key}"`;
+  if (words.length > 2) return `ends with a comment: give the key without it, "${key}"`;
+  return value.trim().split(/\s+/).join(" ") === key
+    ? `has spaces that do not belong there: give "${key}"`
+    : `has signs that do not belong there, such as quotes: give "${key}"`;
 }
 
 /**

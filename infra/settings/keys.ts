@@ -12,8 +12,19 @@ const ofCloudflare = ["apiToken", "baseUrl", "userAgentOperatorSuffix"];
  * A sentence for a key of the configuration that nothing here would read; undefined for all others. The settings' own names are
  * judged with their values.
  */
-export function keyProblem(key: string, settings: string[]): string | undefined {
+export function keyProblem(
+  key: string,
+  settings: string[],
+  isSecret: (key: string) => boolean,
+): string | undefined {
   const [space = "", name = ""] = key.split(/:(.*)/s);
+  const misplaced = misplacedSecret(key, settings);
+  if (misplaced) {
+    const open = isSecret(key)
+      ? ""
+      : ". It stood in plain text: give it a new value where it is from";
+    return `is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret ${misplaced}", and the value when it asks${open}`;
+  }
   if (space === namespace) return undefined;
   if (space === "cloudflare") return cloudflareProblem(name);
   if (others.includes(space)) return undefined;
@@ -24,6 +35,19 @@ export function keyProblem(key: string, settings: string[]): string | undefined 
   return meant
     ? `is in the namespace "${space}", which nothing here reads: write ${namespace}:${meant}`
     : `is in the namespace "${space}", which nothing here reads: remove it, or see Pulumi.prod.yaml for how the settings are spelt`;
+}
+
+/** The key of the secret that was meant by a key that is none: the namespace was forgotten, or is another's, or letters differ. */
+export function misplacedSecret(key: string, settings: string[]): string | undefined {
+  const [space = "", name = ""] = key.split(/:(.*)/s);
+  if (space === "cloudflare" || (others.includes(space) && space !== "pulumi")) return undefined;
+  if (space === namespace && settings.includes(name)) return undefined;
+  const word = name.toLowerCase().replaceAll(/[^a-z]/g, "");
+  if (["apitoken", "cloudflareapitoken", "cloudflaretoken"].includes(word)) {
+    return "cloudflare:apiToken";
+  }
+  const secret = Object.keys(secretSettings).find((each) => each.toLowerCase() === word);
+  return secret && `${namespace}:${secret}`;
 }
 
 function cloudflareProblem(name: string): string | undefined {

@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from "node:net";
-import { quoted } from "./text.ts";
+import { bare, quoted } from "./text.ts";
 
 const label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
 const hostName = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
@@ -12,8 +12,8 @@ export function piHostProblem(value: string): string | undefined {
   const shown = quoted(value);
   const plain = bareHost(value);
   if (plain.host !== value) {
-    const cured = problemOf(plain.host) === undefined;
-    if (!cured) return `is ${shown}, which is neither an address nor a name: ${form}`;
+    const problem = problemOf(plain.host);
+    if (problem) return `is ${shown}${problem}`;
     return [
       `is ${shown}: give the address alone, "${plain.host}"`,
       plain.port ? `, and the port as pi.port: ${plain.port}` : "",
@@ -24,7 +24,17 @@ export function piHostProblem(value: string): string | undefined {
   return problem && `is ${shown}${problem}`;
 }
 
+const mac = /^(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}$|^(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}$|^[0-9a-f]{12}$/i;
+
+/** Of a name that leads to Cloudflare. */
+export function publicHostProblem(host: string): string {
+  return `is ${quoted(host)}, which leads to Cloudflare, where no SSH answers: give the Pi's address at home, such as 192.168.11.14`;
+}
+
 function problemOf(host: string): string | undefined {
+  if (mac.test(host)) {
+    return `, which is a MAC address: give the address that the router gave to it, such as 192.168.11.14`;
+  }
   if (isIPv4(host)) return ipv4Problem(host.split(".").map(Number));
   if (isIPv6(host)) return ipv6Problem(host.toLowerCase());
   const last = host.split(".").at(-1)!;
@@ -61,20 +71,28 @@ function ipv6Problem(host: string): string | undefined {
   return undefined;
 }
 
-/** Without what belongs to other settings, or to a browser. */
+/** Immich's, and a browser's. */
+const portsOfOthers = ["2283", "80", "443"];
+
+/** Without what belongs to other settings, to a browser or to a command line. */
 function bareHost(value: string): { host: string; port?: string; user?: string } {
-  const text = value
-    .normalize("NFKC")
-    .trim()
+  const line = bare(value)
+    .replaceAll("。", ".")
+    .replace(/^ssh (?!$)/i, "");
+  const [, optionPort] = / ?-p ?(\d+)\b/.exec(line) ?? [];
+  const text = line
+    .replace(/ ?-p ?\d+\b ?/, "")
     .replace(/^(?:ssh|https?|sftp):\/\//i, "")
     .replace(/\/.*$/s, "");
   const at = text.lastIndexOf("@");
-  const user = at > 0 ? text.slice(0, at) : undefined;
+  const before = text.slice(0, Math.max(at, 0));
+  const user = /^[a-z_][a-z0-9_-]*$/.test(before) ? before : undefined;
   const rest = text.slice(at + 1);
   const [, bracketed, bracketPort] = /^\[([^\]]+)\](?::(\d+))?$/.exec(rest) ?? [];
   const [, named, namedPort] = /^([^:]+):(\d+)$/.exec(rest) ?? [];
   // A web address has a port too, which is not SSH's.
-  const port = /^https?:/i.test(value) ? undefined : (bracketPort ?? namedPort);
+  const given = optionPort ?? bracketPort ?? namedPort;
+  const isSsh = given !== undefined && !/^https?:/i.test(line) && !portsOfOthers.includes(given);
   const host = (bracketed ?? named ?? rest).replace(/\.$/, "");
-  return { host, ...(port && { port }), ...(user && { user }) };
+  return { host, ...(isSsh && { port: given }), ...(user && { user }) };
 }

@@ -7,11 +7,12 @@ import { alertEmailProblem, emailPattern, immichAccountProblem } from "./email.t
 import { family } from "./family.ts";
 import { hostKeyForm, hostKeyPattern, hostKeyProblem } from "./host-key.ts";
 import { kitsOwnLock, missingImages, readImagesLock } from "./images-lock.ts";
+import { machineLearning } from "./machine-learning.ts";
 import { dayPattern, renewalDayProblem } from "./moment.ts";
-import { piHostPattern, piHostProblem } from "./pi-host.ts";
+import { piHostPattern, piHostProblem, publicHostProblem } from "./pi-host.ts";
 import { schedulePattern, scheduleProblem } from "./schedule.ts";
 import { secretSettings } from "./secrets.ts";
-import { checked, count, fields, matching, quoted } from "./text.ts";
+import { bare, checked, count, fields, looksSecret, matching, quoted } from "./text.ts";
 import { timeZoneNames, timeZoneProblem } from "./time-zone.ts";
 
 /**
@@ -55,8 +56,7 @@ export const settingsSchema = (now: Date) =>
             piHostProblem,
             piHostPattern,
           ).describe("Address or name of the Pi, as the laptop reaches it."),
-          port: count("the TCP port of the Pi's SSH server", 1)
-            .max(65535)
+          port: count("the TCP port of the Pi's SSH server", 1, 65535)
             .default(22)
             .describe("TCP port of its SSH server."),
           user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "give the Pi's user, such as pi")
@@ -73,7 +73,7 @@ export const settingsSchema = (now: Date) =>
             .optional()
             .describe("The private key for SSH; without it the SSH agent is asked."),
           lan: z
-            .boolean({ error: "give true or false" })
+            .boolean({ error: ({ input }) => `is ${quoted(input)}: give true or false` })
             .default(true)
             .describe(
               "Serve the photos at http://<pi>:2283 at home too, without the 100 MB limit.",
@@ -123,6 +123,7 @@ export const settingsSchema = (now: Date) =>
         ),
       sessionDuration: hours(
         "give how long a sign-in lasts",
+        "730h",
         (length) => (length > 730 ? `Cloudflare's longest is "730h", a month` : undefined),
         /^(?:[1-9]\d?|[1-6]\d\d|7[0-2]\d|730)h$/,
       )
@@ -130,6 +131,7 @@ export const settingsSchema = (now: Date) =>
         .describe("How long a sign-in in the browser lasts, in hours."),
       tokenDuration: hours(
         "give how long a phone's token lasts",
+        "8760h",
         (length) =>
           length < 720
             ? `a phone whose token ends is locked out until somebody lengthens it; give a month or more, such as "8760h", a year`
@@ -143,7 +145,11 @@ export const settingsSchema = (now: Date) =>
         .describe(
           "Whether the whole Cloudflare account is to judge service tokens strictly: no cookie opens the gate beside a phone's headers. Accounts since October 2026 do so anyway. true switches it on, for all of the account's applications, and nothing switches it off. Without it: it stays as it is.",
         ),
-      tokensRenewedOn: checked('give a day, quoted: "2027-10-01"', renewalDayProblem, dayPattern)
+      tokensRenewedOn: checked(
+        'give a day, quoted: "2026-10-01"',
+        (value) => renewalDayProblem(value, now),
+        dayPattern,
+      )
         .optional()
         .describe(
           'The day on which all phones\' tokens are renewed, in quotes, such as "2027-10-01": another day than before, and the next up lets each of them last tokenDuration from then on. Their headers stay. Without it: they end as they were made.',
@@ -175,6 +181,10 @@ export const settingsSchema = (now: Date) =>
           "The administrator of an Immich that was set up by hand, until the kit has an account of its own there.",
         ),
       imagesLock: checked("give the path of a lock file of images", (value) => {
+        if (value === "") return 'is "": give the path of a lock file of images';
+        if (/^[~$]/.test(value)) {
+          return `is ${quoted(value)}, of which only a shell knows where it leads: give the whole path, or one from the kit's folder`;
+        }
         const read = readImagesLock(value);
         return "problem" in read ? imagesLockProblem(value, read.problem) : undefined;
       })
@@ -184,7 +194,7 @@ export const settingsSchema = (now: Date) =>
         ),
     })
     .superRefine((settings, context) => {
-      const { domain, family, adopt, imagesLock, machineLearning } = settings;
+      const { domain, pi, family, adopt, imagesLock, machineLearning } = settings;
       for (const [whose, plain, secret] of [
         ["Google's sign-in", "googleClientId", "googleClientSecret"],
         ["Immich's administrator", "immichAdminEmail", "immichAdminPassword"],
@@ -208,6 +218,14 @@ export const settingsSchema = (now: Date) =>
           message: "is no phone of the family: name one as <person>-<phone>, or remove it",
         });
       }
+      const host = pi.host.toLowerCase();
+      if (host === domain || host === `${settings.hostname}.${domain}`) {
+        context.addIssue({
+          code: "custom",
+          path: ["pi", "host"],
+          message: publicHostProblem(pi.host),
+        });
+      }
       family.forEach((each, index) => {
         if (each.email === `admin@${domain}`) {
           context.addIssue({
@@ -228,25 +246,6 @@ export const settingsSchema = (now: Date) =>
       }
     });
 
-/** `off` is a word in YAML 1.2 and false in 1.1: both mean the same here, and so does its opposite. */
-const machineLearning = z.union(
-  [
-    z.literal(["local", "off"]),
-    z.literal([true, "true"]).transform(() => "local" as const),
-    z.literal([false, "false"]).transform(() => "off" as const),
-    z.strictObject({
-      remote: z.url({
-        protocol: /^https?$/,
-        error: 'is no web address: give one such as "http://192.168.11.20:3003"',
-      }),
-    }),
-  ],
-  {
-    error:
-      'give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
-  },
-);
-
 /** Pulumi hands a setting at the top over as text. */
 const flag = z.union(
   [
@@ -262,20 +261,36 @@ function accountIdProblem(value: string): string | undefined {
   if (accountIdPattern.test(value)) return undefined;
   const cure =
     "give the account id, 32 hexadecimal digits, from the dashboard's address or overview page";
+  const found = new Set(
+    bare(value)
+      .toLowerCase()
+      .match(/(?<![\w-])[0-9a-f]{32}(?![\w-])/g),
+  );
+  // Of a header, too, the token may have that form.
+  if (found.size === 1 && !looksSecret(value)) {
+    return `is ${quoted(value)}: give ${[...found].join("")}`;
+  }
   // An API token that was pasted at the wrong place is not shown.
   if (value.length > 36) return `has ${value.length} characters: ${cure}`;
   if (/^\d+(?:\.\d+)?e\+?\d+$/i.test(value)) {
     return `was taken for a number, "${value}": put it in quotes`;
   }
-  const plain = value.normalize("NFKC").trim().toLowerCase();
-  return accountIdPattern.test(plain)
-    ? `is ${quoted(value)}: give ${plain}`
-    : `is ${quoted(value)}: ${cure}`;
+  return `is ${quoted(value)}: ${cure}`;
 }
 
 function privateKeyFileProblem(value: string): string | undefined {
   const cure = "give the file of the private key, such as ~/.ssh/id_ed25519";
   if (/PRIVATE KEY/.test(value)) return `is a private key itself: ${cure}`;
+  const plain = bare(value).replace(/^(?:\$HOME|\$\{HOME\}|[~〜])\//, "~/");
+  if (/^(?:~\/|\/|\.{1,2}\/)/.test(plain) && plain !== value) {
+    return privateKeyFileProblem(plain) ?? `is ${quoted(value)}: give "${plain}"`;
+  }
+  if (process.platform !== "win32" && /^[A-Za-z]:[\\/]|\\/.test(value)) {
+    return `is ${quoted(value)}, a path of Windows', which is not found from here: ${cure}`;
+  }
+  if (/^[~$]/.test(value) && !value.startsWith("~/")) {
+    return `is ${quoted(value)}, of which only a shell knows where it leads: ${cure}, or the whole path`;
+  }
   if (value.trim() === "" || /\p{Cc}/u.test(value)) return `is ${quoted(value)}: ${cure}`;
   if (/\.pub$/.test(value)) {
     return `is ${quoted(value)}, the public key: give the private one, "${value.slice(0, -".pub".length)}"`;

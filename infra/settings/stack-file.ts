@@ -16,6 +16,8 @@ export function stackFileConfig(config: Record<string, unknown>): StackFileConfi
   for (const [key, value] of Object.entries(config)) {
     const name = wholeKey(key);
     if (isCiphertext(value)) values[name] = unseenSecret;
+    // A line without a value is one without a text to Pulumi.
+    else if (value === null) values[name] = "";
     else values[name] = typeof value === "string" ? value : JSON.stringify(value);
     if (holdsCiphertext(value)) secretKeys.add(name);
   }

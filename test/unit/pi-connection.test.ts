@@ -133,6 +133,7 @@ describe("The connection to the Pi", () => {
       await expect(withKey("ed25519")).rejects.toThrow(
         new RegExp(`can be opened by others .*0${mode.toString(8)}.*chmod 600 '${at("ed25519")}'`),
       );
+      await expect(withKey("ed25519")).rejects.toMatchObject({ kind: "settings" });
       chmodSync(at("ed25519"), 0o600);
       expect(asked).not.toThrow();
       await withKey("ed25519");

@@ -93,12 +93,15 @@ describe("The settings of a home", () => {
     });
   });
 
-  test.each(["30 3 29 2 *", "0 1 31 * *", "0 1 31 1-3 *", "0 1 31 2 6", "30 3 */2 * 1-5"])(
-    "take the schedule %s",
-    (schedule) => {
-      expect(problems({ backup: { schedule } })).toEqual([]);
-    },
-  );
+  test.each([
+    "30 3 28 * *",
+    "0 1 31,1 * *",
+    "0 1 2-31/2 1-12 *",
+    "30 3 * */1 1-5",
+    "30 3 */2 * 1-5",
+  ])("take the schedule %s", (schedule) => {
+    expect(problems({ backup: { schedule } })).toEqual([]);
+  });
 
   test("name every problem at once, each with its path and the cure", () => {
     expect(
@@ -113,8 +116,8 @@ describe("The settings of a home", () => {
       "  - domain is missing: give the domain that you opened at Cloudflare, such as yamada.jp.",
       '  - accountId is "12": give the account id, 32 hexadecimal digits, from the dashboard\'s address or overview page.',
       '  - pi.hostKey is missing: give the Pi\'s host key as printed by "ssh-keyscan -t ed25519 <host>", without the host: "ssh-ed25519 AAAA…".',
-      "  - pi.hostkey is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
-      '  - family[0].name is "Ken": give the person a short name such as ken, in lower-case letters, digits and hyphens, 32 at most.',
+      "  - pi.hostkey is not a setting: write hostKey.",
+      '  - family[0].name is "Ken": give ken.',
       '  - family[0].email is "ken": give an e-mail address such as ken@yamada.jp.',
       "  - albums is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
     ]);
@@ -242,6 +245,38 @@ describe("The settings of a home", () => {
     expect(problems({ family: [{ name: "ken", email: "k@y.jp", phones }] })).toEqual([
       '  - family[0].phones[0].overlapUntil was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-01T00:00:00Z".',
     ]);
+  });
+
+  test("say where a secret belongs that was set at another place, and never to write it in the open", () => {
+    const whole = config({ ...home, apiToken: "canary", Alarm: "canary", albums: "canary" });
+    let message = "";
+    try {
+      parseSettings(whole, "prod", (key) => /apiToken|Alarm|albums/.test(key));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    const [, ...lines] = message.split("\n");
+    expect(lines).toEqual([
+      '  - ouchi-photos:apiToken is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret cloudflare:apiToken", and the value when it asks.',
+      '  - ouchi-photos:Alarm is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret ouchi-photos:alarm", and the value when it asks.',
+      "  - albums is not a setting: remove it, or see Pulumi.prod.yaml for how it is spelt.",
+    ]);
+  });
+
+  test("say of a secret's line that is empty what sets it", () => {
+    const empty = { ...config({ ...home, alarm: "" }), "cloudflare:apiToken": "" };
+    expect(() => parseSettings(empty, "prod", () => false)).toThrow(
+      new UserError(
+        [
+          "Pulumi.prod.yaml has 2 problems; nothing was changed:",
+          ...["ouchi-photos:alarm", "cloudflare:apiToken"].map(
+            (key) =>
+              `  - ${key} is empty: type "pulumi config set --secret ${key}", and the value when it asks, or remove the line.`,
+          ),
+        ].join("\n"),
+        "settings",
+      ),
+    );
   });
 
   test("take a hand-made disk over by its file system", () => {

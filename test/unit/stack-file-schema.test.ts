@@ -111,16 +111,18 @@ describe("The JSON Schema of a stack file", () => {
     expect(Object.fromEntries(passed.map((path) => [path, count(path!)]))).toEqual({
       // Which days there are, how far off they are, and which of them a month has.
       "family[0].phones[0].overlapUntil": 5,
-      tokensRenewedOn: 1,
-      "backup.schedule": 2,
+      tokensRenewedOn: 2,
+      "backup.schedule": 9,
       // What is an address by its numbers, or a suffix by a list.
-      "pi.host": 16,
-      domain: 3,
-      // What is in a file, or in the letters of a key.
-      imagesLock: 5,
+      "pi.host": 23,
+      "machineLearning.remote": 3,
+      domain: 4,
+      // What is in a file, in the letters of a key, or only in a shell.
+      imagesLock: 6,
       "pi.hostKey": 3,
-      // Signs that are not to be seen.
-      "family[0].displayName": 2,
+      "pi.privateKeyFile": 5,
+      // Signs that are not to be seen, and what a time becomes without quotes.
+      "family[0].displayName": 3,
     });
   });
 });

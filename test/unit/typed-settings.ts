@@ -38,7 +38,13 @@ const noDots =
 const kinds =
   'give one of ssh-ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 or ecdsa-sha2-nistp521, as printed by "ssh-keyscan -t ed25519 <host>"';
 const zone = "give the domain that you opened at Cloudflare, such as yamada.jp";
+const onlyBlank =
+  "only a blank disk is formatted, and is named as in disks.main or disks.backup, by its name under /dev/disk/by-id";
 const mail = "give an e-mail address such as ken@yamada.jp";
+const place = "give the place, such as Asia/Tokyo";
+const account =
+  "give the account id, 32 hexadecimal digits, from the dashboard's address or overview page";
+const token = `cfut_${"a1B2".repeat(10)}`;
 const zones = "give a time zone of the tz database, such as Asia/Tokyo";
 
 /** What was typed, and the one sentence that it gets. */
@@ -109,7 +115,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     email(`${"k".repeat(65)}@yamada.jp`),
     `family[0].email is "${"k".repeat(65)}@yamada.jp": an address has at most 64 characters before the @, and 254 in all`,
   ],
-  [email(5), 'family[0].email is a number, not text: put it in quotes, "5"'],
+  [email(5), "family[0].email is a number, not text: put what you typed in quotes"],
   [
     { alertEmail: "hana..hana.@docomo.ne.jp" },
     `alertEmail is "hana..hana.@docomo.ne.jp": ${noDots} for the alerts; the carrier's own stays what it is`,
@@ -137,7 +143,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [{ timeZone: "asia/tokyo" }, 'timeZone is "asia/tokyo": give Asia/Tokyo'],
   [{ timeZone: "Tokyo" }, 'timeZone is "Tokyo": give Asia/Tokyo'],
-  [{ timeZone: "JST" }, `timeZone is "JST": ${zones}`],
+  [{ timeZone: "JST" }, `timeZone is "JST": ${place}`],
   [{ timeZone: "Factory" }, `timeZone is "Factory": ${zones}`],
   [{ timeZone: "localtime" }, `timeZone is "localtime": ${zones}`],
   [{ timeZone: "Asia/Ｔokyo" }, 'timeZone is "Asia/Ｔokyo": give Asia/Tokyo'],
@@ -180,12 +186,12 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     'family[0].phones[0].overlapUntil was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-12-24T00:00:00Z"',
   ],
   [
-    { tokensRenewedOn: "2027-10-01 00:00:00 +0000 UTC" },
-    'tokensRenewedOn was not quoted, so Pulumi has rewritten it: put it in quotes, "2027-10-01"',
+    { tokensRenewedOn: "2026-10-01 00:00:00 +0000 UTC" },
+    'tokensRenewedOn was not quoted, so Pulumi has rewritten it: put it in quotes, "2026-10-01"',
   ],
   [
     { tokensRenewedOn: "2027-02-30" },
-    'tokensRenewedOn is "2027-02-30": give a day since 2026, quoted: "2027-10-01"',
+    'tokensRenewedOn is "2027-02-30": give a day since 2026, quoted: "2026-11-28"',
   ],
   [{ strictServiceTokens: "yes" }, 'strictServiceTokens is "yes": give true or false'],
   [
@@ -338,7 +344,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [{ hostname: "Photos" }, 'hostname is "Photos": give one label, such as photos'],
   [{ hostname: "写真" }, 'hostname is "写真": give one label, such as xn--g7qs82g'],
-  [{ hostname: "" }, 'hostname is "": give one label, such as photos'],
+  [{ hostname: "" }, "hostname is empty: give one label, such as photos, or remove the line"],
 
   [
     main("usb-WDC_A-0:0-part1"),
@@ -381,7 +387,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     main({ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true, format: true }),
     "disks.main.format is no part of a disk: give the disk's name alone, or {uuid: …, adopt: true}",
   ],
-  [main(5), 'disks.main is a number, not text: put it in quotes, "5"'],
+  [main(5), "disks.main is a number, not text: put what you typed in quotes"],
 
   [
     { imagesLock: "no/such.json" },
@@ -401,7 +407,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   ],
   [
     { imagesLock: "" },
-    `imagesLock is "", and cannot be used: "${folder}" is a folder. Mend it, or remove the setting to use the kit's own`,
+    "imagesLock is empty: give the path of a lock file of images, or remove the line",
   ],
 
   [
@@ -457,7 +463,7 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
   [{ backup: "0 1 * * 6" }, 'backup is "0 1 * * 6": give {schedule: "0 1 * * 6"}'],
   [
     { family: [{ ...ken, name: 5 }] },
-    'family[0].name is a number, not text: put it in quotes, "5"',
+    "family[0].name is a number, not text: put what you typed in quotes",
   ],
 
   [
@@ -563,6 +569,359 @@ export const refused: [changed: Record<string, unknown>, sentence: string][] = [
     { "cloudflare:apiKey": "canary" },
     "cloudflare:apiKey is another way to sign in to Cloudflare than the kit's, and may do all that you may: remove it, and give an API token with the README's permissions by: pulumi config set --secret cloudflare:apiToken",
   ],
+
+  // A secret at the wrong place.
+  ...[
+    ["ouchi-photos:apiToken", "cloudflare:apiToken"],
+    ["ouchi-photos:CLOUDFLARE_API_TOKEN", "cloudflare:apiToken"],
+    ["Cloudflare:apiToken", "cloudflare:apiToken"],
+    ["ouchi-photos:Alarm", "ouchi-photos:alarm"],
+    ["ouchi:borgPassphrase", "ouchi-photos:borgPassphrase"],
+  ].map(([typed, meant]): [Record<string, unknown>, string] => [
+    { [typed!]: "canary" },
+    `${typed} is in the wrong place, where nothing reads it: remove it, and type "pulumi config set --secret ${meant}", and the value when it asks. It stood in plain text: give it a new value where it is from`,
+  ]),
+  [{ hostname: token }, 'hostname is "[not shown]": give one label, such as photos'],
+  [{ domain: token }, `domain is "[not shown]": ${zone}`],
+  [email(token), `family[0].email is "[not shown]": ${mail}`],
+  [{ accountId: "Bearer 0123456789abcdef0123" }, `accountId is "[not shown]": ${account}`],
+  [
+    { accountId: "Bearer 0123456789abcdef0123456789abcdef" },
+    `accountId has 39 characters: ${account}`,
+  ],
+  [{ hostname: "Aa-9".repeat(10) }, 'hostname is "[not shown]": give one label, such as photos'],
+
+  // A shift is no place, and its sign says the opposite of what it means.
+  ...["GMT+9", "UTC+9", "+9", "+09:00", "JST-9", "utc +0900"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { timeZone: typed },
+      `timeZone is "${typed}": ${place}`,
+    ],
+  ),
+  [
+    { timeZone: "Etc/GMT+9" },
+    `timeZone is "Etc/GMT+9", which is 9 hours behind UTC, whatever its sign says: ${place}`,
+  ],
+  [
+    { timeZone: "Etc/GMT-1" },
+    `timeZone is "Etc/GMT-1", which is 1 hour ahead of UTC, whatever its sign says: ${place}`,
+  ],
+  ...["Asia / Tokyo", "Asia Tokyo", "東京", "Asia/Osaka", "“Asia/Tokyo”"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { timeZone: typed },
+      `timeZone is "${typed}": give Asia/Tokyo`,
+    ],
+  ),
+
+  // What an input method, or a copy, puts around it.
+  ...["“yamada.jp”", "「yamada.jp」", "'yamada.jp'", "yamada.jp、", "<yamada.jp>;"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { domain: typed },
+      `domain is "${typed}": give "yamada.jp"`,
+    ],
+  ),
+  ...["“ken@yamada.jp”", "ken@yamada.jp (home)", "「ken@yamada.jp」", "ken@yamada.jp、"].map(
+    (typed): [Record<string, unknown>, string] => [
+      email(typed),
+      `family[0].email is "${typed}": give "ken@yamada.jp"`,
+    ],
+  ),
+  [
+    known(`“${hostKey}”`),
+    `pi.hostKey has signs that do not belong there, such as quotes: give "${hostKey}"`,
+  ],
+  ...[
+    `“${home.accountId}”`,
+    `account: ${home.accountId}`,
+    `https://dash.cloudflare.com/${home.accountId}/yamada.jp`,
+  ].map((typed): [Record<string, unknown>, string] => [
+    { accountId: typed },
+    `accountId is "${typed}": give ${home.accountId}`,
+  ]),
+  [
+    { accountId: `${home.accountId}\u200b` },
+    `accountId is "${home.accountId}\\u200b": give ${home.accountId}`,
+  ],
+  ...["「0 1 * * 6」", "０ １ ＊ ＊ ６", "0\u30001 * * 6", "0  1 * * 6", " 0 1 * * 6"].map(
+    (typed): [Record<string, unknown>, string] => [
+      at(typed),
+      `backup.schedule is "${typed}": give "0 1 * * 6"`,
+    ],
+  ),
+  ...[
+    "“2026-12-01T00:00:00Z”",
+    "2026-12-01T00:00:00z",
+    "2026-12-01T09:00:00+0900",
+    "2026/12/01",
+  ].map((typed): [Record<string, unknown>, string] => [
+    rotated(typed),
+    `family[0].phones[0].overlapUntil is "${typed}": give a time in UTC, quoted: "2026-12-01T00:00:00Z"`,
+  ]),
+
+  [
+    { domain: `https://dash.cloudflare.com/${home.accountId}/yamada.jp/dns` },
+    `domain is "https://dash.cloudflare.com/${home.accountId}/yamada.jp/dns": give "yamada.jp"`,
+  ],
+  [
+    { domain: `https://dash.cloudflare.com/${home.accountId}` },
+    `domain is "https://dash.cloudflare.com/${home.accountId}": ${zone}`,
+  ],
+  [{ domain: "dash.cloudflare.com" }, `domain is "dash.cloudflare.com", Cloudflare's own: ${zone}`],
+
+  ...["forever", "20y"].map((typed): [Record<string, unknown>, string] => [
+    { tokenDuration: typed },
+    `tokenDuration is "${typed}": give how long a phone's token lasts, in hours such as "8760h"`,
+  ]),
+  [
+    { tokenDuration: "6 months" },
+    `tokenDuration is "6 months": give how long a phone's token lasts, in hours, "4380h"`,
+  ],
+  [
+    { tokenDuration: "365" },
+    `tokenDuration is "365": give how long a phone's token lasts, in hours, "8760h"`,
+  ],
+  [{ sessionDuration: "60d" }, `sessionDuration is "60d": Cloudflare's longest is "730h", a month`],
+
+  [
+    { disks: { ...home.disks, allowFormat: ["0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e"] } },
+    `disks.allowFormat[0] is "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", a file system's UUID: ${onlyBlank}`,
+  ],
+  [
+    {
+      disks: {
+        ...home.disks,
+        allowFormat: [{ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true }],
+      },
+    },
+    `disks.allowFormat[0] is no disk's name: ${onlyBlank}`,
+  ],
+  [{ disks: { ...home.disks, allowFormat: ["sda"] } }, `disks.allowFormat[0] is "sda": ${byId}`],
+
+  [
+    host("192.168.11.14:2283"),
+    'pi.host is "192.168.11.14:2283": give the address alone, "192.168.11.14"',
+  ],
+  [
+    host("ssh pi@192.168.11.14"),
+    'pi.host is "ssh pi@192.168.11.14": give the address alone, "192.168.11.14", and the user as pi.user: pi',
+  ],
+  [
+    host("ssh -p 2222 pi@192.168.11.14"),
+    'pi.host is "ssh -p 2222 pi@192.168.11.14": give the address alone, "192.168.11.14", and the port as pi.port: 2222, and the user as pi.user: pi',
+  ],
+  [
+    host("Ken Yamada@192.168.11.14"),
+    'pi.host is "Ken Yamada@192.168.11.14": give the address alone, "192.168.11.14"',
+  ],
+  [
+    host("192。168。11。14"),
+    'pi.host is "192。168。11。14": give the address alone, "192.168.11.14"',
+  ],
+  [
+    host("ouchi.local."),
+    `pi.host is "ouchi.local.", a name that Pulumi does not find on every laptop: give the Pi's address ("ping ouchi.local" shows it), and have the router keep it`,
+  ],
+
+  [
+    { tokensRenewedOn: "2099-10-01" },
+    'tokensRenewedOn is "2099-10-01", a day that has not come, and the next up would renew the tokens all the same: give the day on which you renew them, quoted: "2026-11-28"',
+  ],
+  [{ tokensRenewedOn: "2026/10/01" }, 'tokensRenewedOn is "2026/10/01": give "2026-10-01"'],
+
+  // A line with a name and no value.
+  [{ domain: "" }, `domain is empty: ${zone}`],
+  [{ pi: "" }, "pi is empty: give {host: …, hostKey: …}"],
+  [{ backup: "" }, 'backup is empty: give {schedule: "0 1 * * 6"}, or remove the line'],
+  [{ family: "" }, "family is empty: list the people, [{name: ken, email: ken@yamada.jp}]"],
+  [{ alertEmail: "" }, `alertEmail is empty: ${mail}, or remove the line`],
+  [
+    { tokenDuration: "" },
+    `tokenDuration is empty: give how long a phone's token lasts, in hours such as "8760h", or remove the line`,
+  ],
+  [
+    { strictServiceTokens: "" },
+    "strictServiceTokens is empty: give true or false, or remove the line",
+  ],
+
+  ...["0 1 1-7 * 6", "0 1 31 2 6"].map((typed): [Record<string, unknown>, string] => [
+    at(typed),
+    `backup.schedule is "${typed}", which names days of the month and of the week, and cron starts it on either, not on what is both: give * for one of them, such as "0 1 * * 6" (Saturdays at 01:00)`,
+  ]),
+  ...["0 1 1 1 *", "30 3 29 2 *", "0 1 31 * *", "0 1 29 * *", "0 1 * */2 6"].map(
+    (typed): [Record<string, unknown>, string] => [
+      at(typed),
+      `backup.schedule is "${typed}", which starts no backup in some months: give a time that comes in each, such as "0 1 1 * *" (the 1st at 01:00) or "0 1 * * 6" (Saturdays at 01:00)`,
+    ],
+  ),
+
+  ...["yamada.jp", "Photos.yamada.jp"].map((typed): [Record<string, unknown>, string] => [
+    host(typed),
+    `pi.host is "${typed}", which leads to Cloudflare, where no SSH answers: give the Pi's address at home, such as 192.168.11.14`,
+  ]),
+  ...["DC-A6-32-12-34-56", "dc:a6:32:12:34:56", "dca632123456"].map(
+    (typed): [Record<string, unknown>, string] => [
+      host(typed),
+      `pi.host is "${typed}", which is a MAC address: give the address that the router gave to it, such as 192.168.11.14`,
+    ],
+  ),
+
+  ...["WD10EZEX", "WD-WCC6Y1234567", "1A2B-3C4D", "0b9c2d4e-02", "off", "usb", "disk1", "SDA"].map(
+    (typed): [Record<string, unknown>, string] => [
+      main(typed),
+      `disks.main is "${typed}": ${byId}; such a name begins with usb-, ata-, scsi-, nvme- or wwn-`,
+    ],
+  ),
+  ...[
+    "usb-WDC_A-0:0 ",
+    "by-id/usb-WDC_A-0:0",
+    "/dev/disk/by-id/usb-WDC_A-0:0/",
+    "「usb-WDC_A-0:0」",
+  ].map((typed): [Record<string, unknown>, string] => [
+    main(typed),
+    `disks.main is "${typed}": give the name alone, "usb-WDC_A-0:0"`,
+  ]),
+  [
+    main("UUID=0B9C2D4E-1f2a-4b3c-8d5e-6f7a8b9c0d1e"),
+    `disks.main is "UUID=0B9C2D4E-1f2a-4b3c-8d5e-6f7a8b9c0d1e", a file system's UUID: give {uuid: 0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e, adopt: true} to take over what is on the disk, or ${byId.slice("give ".length)}`,
+  ],
+  [
+    main({ uuid: "0B9C2D4E-1F2A-4B3C-8D5E-6F7A8B9C0D1E", adopt: true }),
+    'disks.main.uuid is "0B9C2D4E-1F2A-4B3C-8D5E-6F7A8B9C0D1E": give 0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e',
+  ],
+  [
+    { disks: { ...home.disks, withoutUas: ["152D:0578"] } },
+    'disks.withoutUas[0] is "152D:0578": give 152d:0578',
+  ],
+
+  ...[
+    "http://192.168.11.20:3003 ",
+    "http://192.168.11.20:3003\u3000",
+    "http://ken:x@192.168.11.20:3003",
+    "http://192.168.11.20:3003/predict?a=$b",
+  ].map((typed): [Record<string, unknown>, string] => [
+    { machineLearning: { remote: typed } },
+    `machineLearning.remote is "${typed}": give the machine's address alone, "http://192.168.11.20:3003"`,
+  ]),
+  ...["http://localhost:3003", "http://127.0.1.1:3003", "http://[::1]:3003"].map(
+    (typed): [Record<string, unknown>, string] => [
+      { machineLearning: { remote: typed } },
+      `machineLearning.remote is "${typed}", which is no other machine: give that one's address, such as "http://192.168.11.20:3003", or local for the Pi itself`,
+    ],
+  ),
+  ...["192.168.11.20", "http://$HOST:3003"].map((typed): [Record<string, unknown>, string] => [
+    { machineLearning: { remote: typed } },
+    `machineLearning.remote is "${typed}": give a web address, such as "http://192.168.11.20:3003"`,
+  ]),
+  [
+    { machineLearning: "sometimes" },
+    'machineLearning is "sometimes": give local (on the Pi), off, or another machine\'s address: {remote: "http://192.168.11.20:3003"}',
+  ],
+
+  [
+    called("2026-01-01 00:00:00 +0000 UTC"),
+    "family[0].displayName was not quoted, so Pulumi has taken it for a time and rewritten it: put what you typed in quotes",
+  ],
+
+  // Another spelling, or another place.
+  ...[
+    ["timezone", "write timeZone"],
+    ["Domain", "write domain"],
+    ["alert_email", "write alertEmail"],
+    ["pi.port", "it belongs below pi, as port"],
+    ["lan", "it belongs below pi, as lan"],
+    ["schedule", "it belongs below backup, as schedule"],
+    ["allowformat", "it belongs below disks, as allowFormat"],
+    ["albums", "remove it, or see Pulumi.prod.yaml for how it is spelt"],
+  ].map(([typed, cure]): [Record<string, unknown>, string] => [
+    { [typed!]: "x" },
+    `${typed} is not a setting: ${cure}`,
+  ]),
+  [
+    { pi: { ...home.pi, privatekeyfile: "~/.ssh/x" } },
+    "pi.privatekeyfile is not a setting: write privateKeyFile",
+  ],
+  [
+    { pi: { ...home.pi, timeZone: "Asia/Tokyo" } },
+    "pi.timeZone is not a setting: it belongs beside pi, as ouchi-photos:timeZone",
+  ],
+  [
+    { family: [{ ...ken, displayname: "健" }] },
+    "family[0].displayname is not a setting: write displayName",
+  ],
+  [
+    {
+      disks: {
+        ...home.disks,
+        main: { uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: true, UUID: "x" },
+      },
+    },
+    "disks.main.UUID is not a setting: write uuid",
+  ],
+
+  [{ pi: { ...home.pi, lan: "yes" } }, 'pi.lan is "yes": give true or false'],
+  [
+    { pi: { ...home.pi, port: 70000 } },
+    "pi.port is 70000: give 65535 at most: the TCP port of the Pi's SSH server",
+  ],
+  [
+    { pi: { ...home.pi, port: "22" } },
+    `pi.port is "22": give a whole number without quotes: the TCP port of the Pi's SSH server`,
+  ],
+  [
+    { backup: { keep: { weekly: 1.5 } } },
+    "backup.keep.weekly is 1.5: give a whole number: archives to keep, one a week",
+  ],
+  [
+    { backup: { keep: { weekly: 0 } } },
+    "backup.keep.weekly is 0: give 1 or more: archives to keep, one a week",
+  ],
+  [
+    main({ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e", adopt: "yes" }),
+    'disks.main.adopt is "yes": give adopt: true to take the file system over as it is',
+  ],
+  [
+    main({ uuid: "0b9c2d4e-1f2a-4b3c-8d5e-6f7a8b9c0d1e" }),
+    "disks.main.adopt is missing: give adopt: true to take the file system over as it is",
+  ],
+  [main(["usb-WDC_A-0:0"]), `disks.main is not text: ${byId}`],
+  [
+    { adopt: { phones: ["x"] } },
+    'adopt.phones is a list: give the lines that "cli/ouchi adopt" prints',
+  ],
+  [{ adopt: "x" }, 'adopt is "x": give the lines that "cli/ouchi adopt" prints'],
+
+  [
+    { family: [{ ...ken, phones: null }] },
+    "family[0].phones is missing: give a list, phones: [{name: iphone}], or leave phones out",
+  ],
+  [{ family: [{ ...ken, name: "Ken" }] }, 'family[0].name is "Ken": give ken'],
+  [
+    { family: [{ ...ken, name: "健" }] },
+    'family[0].name is "健": give the person a short name such as ken, in lower-case letters, digits and hyphens, 32 at most; "健" is for displayName',
+  ],
+  [
+    { family: [{ ...ken, phones: [{ name: "iPhone 15" }] }] },
+    'family[0].phones[0].name is "iPhone 15": give iphone-15',
+  ],
+
+  ...["〜/.ssh/id_ed25519", "$HOME/.ssh/id_ed25519", "~/.ssh/id_ed25519 "].map(
+    (typed): [Record<string, unknown>, string] => [
+      { pi: { ...home.pi, privateKeyFile: typed } },
+      `pi.privateKeyFile is "${typed}": give "~/.ssh/id_ed25519"`,
+    ],
+  ),
+  [
+    { pi: { ...home.pi, privateKeyFile: "C:\\Users\\ken\\.ssh\\id_ed25519" } },
+    `pi.privateKeyFile is "C:\\\\Users\\\\ken\\\\.ssh\\\\id_ed25519", a path of Windows', which is not found from here: give the file of the private key, such as ~/.ssh/id_ed25519`,
+  ],
+  [
+    { pi: { ...home.pi, privateKeyFile: "~ken/.ssh/id_ed25519" } },
+    'pi.privateKeyFile is "~ken/.ssh/id_ed25519", of which only a shell knows where it leads: give the file of the private key, such as ~/.ssh/id_ed25519, or the whole path',
+  ],
+  [
+    { imagesLock: "~/own.lock.json" },
+    `imagesLock is "~/own.lock.json", of which only a shell knows where it leads: give the whole path, or one from the kit's folder`,
+  ],
 ];
 
 /** What is as unusual, and good. */
@@ -575,13 +934,16 @@ export const taken: Record<string, unknown>[] = [
   { immichAdminEmail: "hana..hana.@docomo.ne.jp", immichAdminPassword: "x" },
   { immichAdminEmail: "admin@localhost", immichAdminPassword: "x" },
   { timeZone: "UTC" },
-  { timeZone: "Etc/GMT-9" },
   { timeZone: "America/Argentina/Buenos_Aires" },
   { timeZone: "America/Port-au-Prince" },
   rotated("2026-12-01T00:00:00Z"),
   rotated("2020-02-29T23:59:59Z"),
   at("0 1 * * *"),
-  at("30 3 29 2 *"),
+  at("30 3 28 * *"),
+  at("30 3 */2 * 1-5"),
+  { machineLearning: { remote: "http://[fd00::20]:3003/" } },
+  main("nvme-eui.0025385b11b2c3d4"),
+  main("pci-0000:01:00.0-usb-0:1:1.0-scsi-0:0:0:0"),
   { tokenDuration: "720h" },
   { tokenDuration: "87600h" },
   { sessionDuration: "1h" },
@@ -602,7 +964,7 @@ export const taken: Record<string, unknown>[] = [
   called("👨‍👩‍👧 おうち"),
   called("Jean-Luc O'Brien"),
   { imagesLock: "compose/images.lock.json" },
-  { tokensRenewedOn: "2028-02-29", strictServiceTokens: true },
+  { tokensRenewedOn: "2026-11-30", strictServiceTokens: true },
   { strictServiceTokens: "false" },
   { "pulumi:tags": "x", "cloudflare:baseUrl": "http://127.0.0.1:1" },
 ];

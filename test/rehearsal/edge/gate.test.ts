@@ -160,7 +160,7 @@ describe("the edge, from nothing to nothing", () => {
     const before = await house.headers();
     house.clock.advance(300 * 24 * 3_600_000);
     house.takeCalls();
-    house.set("tokensRenewedOn", "2027-10-01");
+    house.set("tokensRenewedOn", "2026-10-01");
     await house.up();
     expect(lines(writes(house.takeCalls()))).toHaveLength(data.serviceTokens.length);
     for (const { expiresAt } of data.serviceTokens) {
@@ -173,7 +173,7 @@ describe("the edge, from nothing to nothing", () => {
     house.clock.advance(364 * 24 * 3_600_000);
     expect([await status(before.ken!.iphone), await status(before.mio!.pixel)]).toEqual([530, 530]);
     await house.up({ expectNoChanges: true });
-    house.set("tokensRenewedOn", "2028-09-29");
+    house.set("tokensRenewedOn", "2026-10-02");
     await house.up();
     house.clock.advance(364 * 24 * 3_600_000);
     expect(await status(before.ken!.iphone)).toBe(530);

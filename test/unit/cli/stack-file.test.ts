@@ -5,6 +5,7 @@ import { execa } from "execa";
 import { afterAll, describe, expect, test } from "vitest";
 import { goScalar } from "../../../cli/go-scalar.ts";
 import { readPi, readStackConfig } from "../../../cli/stack-file.ts";
+import { stackFileConfig } from "../../../infra/settings/stack-file.ts";
 import { UserError } from "../../../infra/settings/user-error.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ouchi-stack-"));
@@ -60,6 +61,27 @@ describe("A slip in the stack file is named by its place:", () => {
       "config:\n  domain:\u3000yamada.jp\n  hostname: photos\n",
       "full-width space",
     ],
+    [
+      "full-width spaces for an indent",
+      "config:\n\u3000\u3000domain: yamada.jp\n",
+      "line 2, column 1: this line begins with a full-width space: indent it by plain spaces",
+    ],
+    [
+      "spaces that do not break for an indent",
+      "config:\n\u00a0\u00a0domain: yamada.jp\n",
+      "line 2, column 1: this line begins with a space that does not break",
+    ],
+    [
+      "a full-width colon in braces",
+      "config:\n  family: [{ name：ken }]\n",
+      'line 2, column 14: this name has no ":" and space after it. Line 2 holds "：", in place of ":".',
+    ],
+    [
+      "no space after a colon in braces",
+      "config:\n  family: [{ name:ken }]\n",
+      'line 2, column 14: this name has no ":" and space after it.',
+    ],
+    ["full-width braces", "config:\n  pi: ｛host: a｝\n", 'Line 2 holds "｛", in place of "{".'],
     ["a full-width comma", "config:\n  pi: {host: a，user: b}\n", 'Line 2 holds "，"'],
     ["no space after a colon", "config:\n  domain:yamada.jp\n  hostname: x\n", "line 2, column 3"],
     ["uneven indents", "config:\n   domain: a\n  hostname: b\n", "line 3, column"],
@@ -75,6 +97,9 @@ describe("A slip in the stack file is named by its place:", () => {
     ["a list at the top", "- config\n", "it holds no settings that have a name"],
     ["a word at the top", "config\n", "line 1, column 1: no setting begins there"],
     ["settings outside", "ouchi-photos:domain: a\nconfig:\n", 'stands beside "config"'],
+    ["another spelling of config", "Config:\n  domain: a\n", '"Config" stands at the beginning'],
+    ["a slip in config", "confg:\n  domain: a\nconfig:\n", '"confg" stands at the beginning'],
+    ["a setting at the top", "domain: a\nconfig:\n", '"domain" stands at the beginning'],
     ["a setting in two forms", "config:\n  domain: a\n  ouchi-photos:domain: b\n", "is set twice"],
     ["UTF-16", utf16("config:\n  domain: yamada.jp\n"), "saved as UTF-16"],
     ["UTF-16 without a mark", Buffer.from("config:\n", "utf16le"), "saved as UTF-16"],
@@ -184,6 +209,11 @@ test("Values and keys reach the program as Pulumi hands them over, quoted ones a
       { overlapUntil: "2026-12-01T00:00:00Z" },
     ],
   });
+});
+
+test("A line without a value is empty text, as to Pulumi", () => {
+  const { values } = stackFileConfig(read("config:\n  hostname:\n  ouchi-photos:pi: ~\n"));
+  expect(values).toEqual({ "ouchi-photos:hostname": "", "ouchi-photos:pi": "" });
 });
 
 describe("The way to the Pi", () => {

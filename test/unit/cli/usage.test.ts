@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -38,7 +38,11 @@ describe("A slip in the command line is one line, with the status for it:", () =
   test.each([
     [["deploy"], 'no command "deploy"; "cli/ouchi up" is perhaps meant'],
     [["destory"], "there are up, preview, adopt, secrets, status, backup, key, restore"],
-    [["statsu"], 'no command "statsu"'],
+    [["statsu"], 'no command "statsu"; "cli/ouchi status" is perhaps meant'],
+    [["Status"], 'no command "Status"; "cli/ouchi status" is perhaps meant'],
+    [["install"], '"cli/ouchi install-pulumi" is perhaps meant'],
+    [["version"], '"cli/ouchi --version" is perhaps meant'],
+    [["--config-file=", "status"], "--config-file names no file"],
     [
       ["backup", "acept"],
       'cli/ouchi backup: there is no command "acept"; there are now, list, drill.',
@@ -130,6 +134,18 @@ describe("Pulumi gets", () => {
     const status = await new Promise((resolve) => child.once("close", resolve));
     expect([printed, status]).toEqual(["up\nended in order\n", 8]);
   });
+});
+
+test("Without Node it says what it needs", async () => {
+  const empty = join(folder, "no-node");
+  mkdirSync(empty);
+  for (const name of ["dirname", "readlink"]) symlinkSync(`/usr/bin/${name}`, join(empty, name));
+  const { stderr, exitCode } = await execa("/bin/sh", [ouchi, "status"], {
+    reject: false,
+    extendEnv: false,
+    env: { PATH: empty },
+  });
+  expect([stderr, exitCode]).toEqual(["ouchi needs Node 20.19 or newer: https://nodejs.org", 78]);
 });
 
 test("Without Pulumi's command it says how to bring it", async () => {
