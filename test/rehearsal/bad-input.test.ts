@@ -83,7 +83,7 @@ describe("Bad input stops everything before the first change:", () => {
     await set(["ouchi-photos:family", 0, "email"], "ken");
     for (const text of [(await engine.up()).text, await refusal()]) {
       expect(text).toContain("has 2 problems; nothing was changed:");
-      expect(text).toContain('timeZone is "JST": give a time zone of the tz database');
+      expect(text).toContain('timeZone is "JST": give the place, such as Asia/Tokyo');
       expect(text).toContain('family[0].email is "ken": give an e-mail address');
     }
   });
@@ -117,12 +117,22 @@ describe("Bad input stops everything before the first change:", () => {
   }
 
   test("a renamed person's phone, whose token goes, is named before anything happens", async () => {
-    const answer = await fetch(`${cloudflare.apiUrl}/accounts/${accountId}/access/service_tokens`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${apiToken}`, "content-type": "application/json" },
-      body: JSON.stringify({ name: "ouchi-photos kenta iphone (photos.yamada.test)" }),
+    const make = async (what: string, body: object) => {
+      const answer = await fetch(`${cloudflare.apiUrl}/accounts/${accountId}/access/${what}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${apiToken}`, "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      expect(answer.ok).toBe(true);
+      return ((await answer.json()) as { result: { id: string } }).result.id;
+    };
+    const token_id = await make("service_tokens", {
+      name: "ouchi-photos kenta iphone (photos.yamada.test)",
     });
-    expect(answer.ok).toBe(true);
+    await make("policies", {
+      name: "ouchi-photos phones (photos.yamada.test)",
+      ...{ decision: "non_identity", include: [{ service_token: { token_id } }] },
+    });
     await fetch(`${cloudflare.controlUrl}/requests`, { method: "DELETE" });
     await set(["ouchi-photos:pi", "port"], await freePort());
     const text = await refusal();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { inAMonth } from "../edge/edge-house.ts";
 import type { UpdateResult } from "../../../rehearsal/engine/engine.ts";
 import { WholeHouse } from "./whole-house.ts";
 
@@ -6,7 +7,7 @@ const ken = { name: "ken", email: "ken@yamada.test", phones: [{ name: "iphone" }
 const mio = { name: "mio", email: "mio@yamada.test", phones: [{ name: "pixel" }] };
 const rotated = {
   ...mio,
-  phones: [{ name: "pixel", secretVersion: 2, overlapUntil: "2026-11-01T00:00:00Z" }],
+  phones: [{ name: "pixel", secretVersion: 2, overlapUntil: inAMonth }],
 };
 const seen = { macAddress: "00:00:00:00:00:00", addresses: [] };
 
