@@ -2,7 +2,7 @@
 // way through the pretend edge beside the way straight to the origin.
 import { request } from "node:http";
 import { House } from "../test/rehearsal/cloudflare/house.ts";
-import { EdgeHouse, type PersonSetting, writes } from "../test/rehearsal/edge/edge-house.ts";
+import { EdgeHouse, inAMonth, type PersonSetting, writes } from "../test/rehearsal/edge/edge-house.ts";
 import { keepResult, median, rounded, seconds } from "./result.ts";
 
 const person = (name: string, phones: string[]): PersonSetting => ({
@@ -38,7 +38,7 @@ async function requests() {
     const rotated = {
       ...ken!,
       phones: [
-        { name: "iphone", secretVersion: 2, overlapUntil: "2099-01-01T00:00:00Z" },
+        { name: "iphone", secretVersion: 2, overlapUntil: inAMonth },
         { name: "ipad" },
       ],
     };
