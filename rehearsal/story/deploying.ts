@@ -14,6 +14,8 @@ const gateAndTunnel = [
   "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken gate-token-mio-iphone",
   "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared tunnel-tunnel",
   "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig tunnel-ingress",
+  "immich:index:Admission admission",
+  "immich:index:Revocation revocation",
   "random:index/randomBytes:RandomBytes tunnel-secret",
 ];
 
