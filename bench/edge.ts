@@ -2,7 +2,12 @@
 // way through the pretend edge beside the way straight to the origin.
 import { request } from "node:http";
 import { House } from "../test/rehearsal/cloudflare/house.ts";
-import { EdgeHouse, inAMonth, type PersonSetting, writes } from "../test/rehearsal/edge/edge-house.ts";
+import {
+  EdgeHouse,
+  inAMonth,
+  type PersonSetting,
+  writes,
+} from "../test/rehearsal/edge/edge-house.ts";
 import { keepResult, median, rounded, seconds } from "./result.ts";
 
 const person = (name: string, phones: string[]): PersonSetting => ({
@@ -37,10 +42,7 @@ async function requests() {
     const [ken, ...others] = family;
     const rotated = {
       ...ken!,
-      phones: [
-        { name: "iphone", secretVersion: 2, overlapUntil: inAMonth },
-        { name: "ipad" },
-      ],
+      phones: [{ name: "iphone", secretVersion: 2, overlapUntil: inAMonth }, { name: "ipad" }],
     };
     house.set("family", [rotated, ...others, person("nana", ["phone"])]);
     const headers = (await house.headers()).ken!.iphone as Record<string, string>;

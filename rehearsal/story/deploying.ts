@@ -152,10 +152,10 @@ export const grandmotherJoins: Step = {
       `Something else was made:\n${difference(added, expected)}`,
     );
     const changes = changesIn(ran.text).sort();
-    const expectedChanges = ["3 created", "4 updated"];
+    const expectedChanges = ["3 created", "5 updated"];
     promise(
       JSON.stringify(changes) === JSON.stringify(expectedChanges),
-      `Two policies and the preflight's two notes should have changed, and three things been made:\n${ran.text}`,
+      `Two policies, whom the gate lets in and the preflight's two notes should have changed, and three things been made:\n${ran.text}`,
     );
     promise(
       JSON.stringify(await world.containerStarts()) === JSON.stringify(starts),
