@@ -351,7 +351,10 @@ export class World {
       ...state.applications.map(({ name }) => `application ${name}`),
       ...state.policies.map(({ name }) => `policy ${name}`),
       ...state.serviceTokens.map(({ name }) => `service token ${name}`),
-      ...state.identityProviders.map(({ name }) => `identity provider ${name}`),
+      // The one-time PIN is the account's, and stays.
+      ...state.identityProviders
+        .filter(({ type }) => type !== "onetimepin")
+        .map(({ name }) => `identity provider ${name}`),
       ...state.notificationPolicies.map(({ name }) => `notification policy ${name}`),
     ];
   }
