@@ -127,6 +127,9 @@ describe("what the disks tell of themselves", { timeout: 600_000 }, () => {
           command,
         ).toBe(commands.includes(command));
       expect((await status()).backups.backupDiskSleeps).toBe(sleeps);
+      // A restore, which speaks by a stream of its own, puts the disk to sleep, too.
+      const listed = await world.must(["/usr/local/libexec/ouchi-photos/restore", "--list"]);
+      expect(listed).toMatch(/^immich-/m);
       expect(statusLines(await status()).join("\n")).toMatch(
         sleeps
           ? /Backup disk .*, asleep, \d\.\d GB of \d\.\d GB free/
