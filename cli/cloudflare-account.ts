@@ -2,7 +2,7 @@ import { type Account, readAccount } from "../infra/cloudflare/account.ts";
 import { productionApi } from "../infra/cloudflare/api.ts";
 import type { Settings } from "../infra/settings/schema.ts";
 import { type EngineArgs, readEngine } from "./engine.ts";
-import { readSettings, readStackConfig } from "./stack-file.ts";
+import { readStackConfig, settingsOf } from "./stack-file.ts";
 
 /** A resource of the stack's state, as `pulumi stack export` shows it. */
 export interface StateEntry {
@@ -21,9 +21,9 @@ export interface HouseAtCloudflare {
 
 /** Reads, and changes nothing. */
 export async function readHouseAtCloudflare(args: EngineArgs): Promise<HouseAtCloudflare> {
-  const settings = readSettings(args.folder, args.stack, args.configFile);
-  const { domain, hostname, accountId } = settings;
   const config = readStackConfig(args.folder, args.stack, args.configFile);
+  const settings = settingsOf(config, args.stack);
+  const { domain, hostname, accountId } = settings;
   // As the program and the provider have it: the environment's where the stack has none.
   const apiToken =
     config["cloudflare:apiToken"] === undefined && process.env.CLOUDFLARE_API_TOKEN

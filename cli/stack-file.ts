@@ -45,7 +45,12 @@ export function readStackConfig(
 
 /** Settings of a stack, read from its file in `folder` as the program will see them, but for secrets. */
 export function readSettings(folder: string, stack: string, configFile?: string): Settings {
-  const { values, isSecret } = stackFileConfig(readStackConfig(folder, stack, configFile));
+  return settingsOf(readStackConfig(folder, stack, configFile), stack);
+}
+
+/** The same of a stack file that was read already. */
+export function settingsOf(config: Record<string, unknown>, stack: string): Settings {
+  const { values, isSecret } = stackFileConfig(config);
   return parseSettings(values, stack, isSecret);
 }
 

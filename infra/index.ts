@@ -17,7 +17,7 @@ import { piConnection } from "./pi/connection.ts";
 import { contents } from "./pi/contents.ts";
 import { diskIdentities } from "./pi/disk-identities.ts";
 import { HomeServer } from "./pi/home-server.ts";
-import { program } from "./program.ts";
+import { known, program } from "./program.ts";
 import { parseSettings } from "./settings/settings.ts";
 import { UserError } from "./settings/user-error.ts";
 
@@ -58,7 +58,8 @@ async function house() {
       ...(existingAdmin && { existingAdmin }),
     },
   });
-  await settled(preflight.urn);
+  // What comes after it cannot begin before.
+  await known(preflight.urn);
 
   const cloudflare = {
     ...{ accountId, baseUrl: api.baseUrl },
@@ -129,11 +130,6 @@ function cloudflareApi() {
     );
   }
   return { apiToken, baseUrl: pulumi.runtime.getConfig("cloudflare:baseUrl") ?? productionApi };
-}
-
-/** Waits until a resource is registered, so that what comes after it cannot begin before. */
-function settled(urn: pulumi.Output<string>): Promise<string> {
-  return new Promise((resolve) => urn.apply(resolve));
 }
 
 export default program(house);

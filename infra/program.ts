@@ -20,3 +20,10 @@ export function failure(error: unknown): pulumi.RunError {
     error instanceof UserError ? error.message : String((error as Error).stack ?? error);
   return Object.assign(new pulumi.RunError(message), { stack: "" });
 }
+
+/** Waits for a value: a hook's is an output where it is secret, and a resource's URN comes when it is registered. */
+export function known(value: unknown): Promise<unknown> {
+  return new Promise((resolve) => {
+    (pulumi.output(value) as pulumi.Output<unknown>).apply(resolve);
+  });
+}

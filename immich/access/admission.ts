@@ -6,7 +6,12 @@
  * `immich:index:Revocation` is its other half, registered after policies and tokens: it ends the sessions, and the
  * state holds a counter of it only once that was done. After a cut between the two, the next run does it.
  */
-import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
+import {
+  type CheckFailure,
+  type Context,
+  type ResourceKind,
+  remembered,
+} from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
 import { AccessApi, type CloudflareAccount } from "./access-api.ts";
 
@@ -49,9 +54,10 @@ export interface Due {
   phones: Record<string, number>;
 }
 
-export const application = "application";
+const application = "application";
 
 export const admission: ResourceKind<AdmissionInputs, AdmissionInputs> = {
+  ...remembered("admission"),
   secrets: ["cloudflare.apiToken"],
   computed: [],
   compared: ["people", "phones", "strict", "revocations", "withoutCookies", "usedVersions"],
@@ -74,20 +80,6 @@ export const admission: ResourceKind<AdmissionInputs, AdmissionInputs> = {
     }
     return [];
   },
-
-  async create(_context, inputs) {
-    return { id: "admission", outputs: inputs };
-  },
-
-  async read(_context, _id, state) {
-    return state;
-  },
-
-  async update(_context, _id, _olds, news) {
-    return news;
-  },
-
-  async delete() {},
 };
 
 /** Raises the counters, once the API token was found to be allowed what they will ask for. */

@@ -9,7 +9,12 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Connection, OutOfReach, type SharedConnection, shown } from "../connection.ts";
-import type { CheckFailure, Context, ResourceKind } from "../resource-kind.ts";
+import {
+  type CheckFailure,
+  type Context,
+  type ResourceKind,
+  remembered,
+} from "../resource-kind.ts";
 import { UserError } from "../user-error.ts";
 import { RefusedAdmin } from "../api.ts";
 import { type Credentials, showMe } from "../calls.ts";
@@ -229,6 +234,7 @@ export const preflight: ResourceKind<PreflightInputs, PreflightOutputs> = {
 };
 
 export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
+  ...remembered("deployed"),
   secrets: ["connection.privateKey"],
   computed: [],
   compared: ["connection", "contents"],
@@ -242,20 +248,6 @@ export const deployed: ResourceKind<DeployedInputs, DeployedInputs> = {
       ? refusal(found, changes, "an earlier run did not bring all to its end there")
       : [];
   },
-
-  async create(_context, inputs) {
-    return { id: "deployed", outputs: inputs };
-  },
-
-  async read(_context, _id, state) {
-    return state;
-  },
-
-  async update(_context, _id, _olds, news) {
-    return news;
-  },
-
-  async delete() {},
 };
 
 function refusal(found: Finding[], changes: string[], why: string): CheckFailure[] {

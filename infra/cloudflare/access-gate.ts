@@ -1,9 +1,10 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
+import { known } from "../program.ts";
 import type { Person, Phone } from "../settings/schema.ts";
 import { UserError } from "../settings/user-error.ts";
 import type { Account } from "./account.ts";
-import { type Inventory, known } from "./inventory.ts";
+import type { Inventory } from "./inventory.ts";
 import { childNames, components } from "./logical-names.ts";
 import { names } from "./names.ts";
 import { oneTimePin } from "./one-time-pin.ts";

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Admission, type CloudflareArgs } from "../../immich/resources.ts";
+import { known } from "../program.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Account } from "./account.ts";
 import {
@@ -48,7 +49,7 @@ export async function admit(name: string, args: AdmitArgs): Promise<Admission> {
     strict: account.strictServiceTokens || strictServiceTokens === true,
     strictBefore: account.strictServiceTokens,
   });
-  await new Promise((resolve) => admission.urn.apply(resolve));
+  await known(admission.urn);
   return admission;
 }
 

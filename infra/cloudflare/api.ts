@@ -1,4 +1,5 @@
 import { UserError } from "../settings/user-error.ts";
+import type { Permission } from "./permissions.ts";
 
 export const productionApi = "https://api.cloudflare.com/client/v4";
 
@@ -69,14 +70,13 @@ export class CloudflareApi {
   /**
    * The same for what must be seen: what cannot be seen is not taken for unused.
    *
+   * @param permission the one that a refusal most likely wants
    * @throws {UserError} when Cloudflare refuses, or cannot be reached.
    */
-  async all<T>(path: string, perPage = mostPerPage): Promise<T[]> {
+  async all<T>(path: string, permission: Permission, perPage = mostPerPage): Promise<T[]> {
     const { status, body } = await this.list<T>(path, perPage);
     if (status === 200 && body?.success) return body.result;
-    throw new UserError(
-      `Cloudflare could not answer GET ${path}: status ${status}. Nothing was changed.`,
-    );
+    throw notSeen(path, status, permission);
   }
 
   /**
@@ -135,6 +135,17 @@ export class CloudflareApi {
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     }
   }
+}
+
+/** A reading that was not answered; a refusal names the permission that is likely missing. */
+export function notSeen(path: string, status: number, permission: Permission): UserError {
+  const lacking =
+    status === 401 || status === 403
+      ? ` The API token in cloudflare:apiToken may lack the permission "${permission}".`
+      : "";
+  return new UserError(
+    `Cloudflare could not answer GET ${path}: status ${status}.${lacking} Nothing was changed.`,
+  );
 }
 
 /** Cloudflare's own words, such as "Authentication error (10000)". */

@@ -1,11 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
-import { failure } from "../program.ts";
+import { failure, known } from "../program.ts";
 import { UserError } from "../settings/user-error.ts";
 import { type Account, type Named, recordComment } from "./account.ts";
 import { othersTold } from "./adoption-losses.ts";
 import { phoneOf } from "./going-tokens.ts";
 import { hostInName, names } from "./names.ts";
-import { type Permission, permissions } from "./permissions.ts";
+import { lacking, type Permission, permissions } from "./permissions.ts";
 import { type SharedThing, sharedThings, sharedWarnings } from "./shared-things.ts";
 import {
   othersThrough,
@@ -352,9 +352,7 @@ function explained(permission: Permission): pulumi.ErrorHookFunction {
   return async ({ errors }) => {
     if (errors.some((error) => /\b403\b/.test(error))) {
       // Waited for: the program ends with the step that failed.
-      await pulumi.log.error(
-        `The API token in cloudflare:apiToken lacks the permission "${permission}". Add it to the token in Cloudflare's dashboard, and run this again: it goes on from here.`,
-      );
+      await pulumi.log.error(lacking(permission));
     }
     return false;
   };
@@ -362,11 +360,4 @@ function explained(permission: Permission): pulumi.ErrorHookFunction {
 
 function clause(parts: string[]): string | undefined {
   return parts.length > 0 ? parts.join("; ") : undefined;
-}
-
-/** A hook's value, which is an output where it is secret. */
-export function known(value: unknown): Promise<unknown> {
-  return new Promise((resolve) => {
-    (pulumi.output(value) as pulumi.Output<unknown>).apply(resolve);
-  });
 }

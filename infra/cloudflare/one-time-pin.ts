@@ -4,7 +4,7 @@ import { UserError } from "../settings/user-error.ts";
 import type { Account } from "./account.ts";
 import { reasons } from "./api.ts";
 import { names } from "./names.ts";
-import { permissions } from "./permissions.ts";
+import { lacking, permissions } from "./permissions.ts";
 
 const type = "onetimepin";
 
@@ -37,9 +37,7 @@ async function makeOneTimePin({ api, accountId }: Account): Promise<string> {
   });
   if (status < 300 && body?.success && body.result.id) return body.result.id;
   if (status === 403) {
-    throw new UserError(
-      `The API token in cloudflare:apiToken lacks the permission "${permissions.organization}". Add it to the token in Cloudflare's dashboard, and run this again: it goes on from here.`,
-    );
+    throw new UserError(lacking(permissions.organization));
   }
   const list = await api.list<Account["identityProviders"][number]>(path);
   const made = list.body?.result?.find((each) => each.type === type);

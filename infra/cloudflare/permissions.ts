@@ -12,3 +12,8 @@ export const permissions = {
 } as const;
 
 export type Permission = (typeof permissions)[keyof typeof permissions];
+
+/** Of a write that was refused in the middle of an `up`. */
+export function lacking(permission: Permission): string {
+  return `The API token in cloudflare:apiToken lacks the permission "${permission}". Add it to the token in Cloudflare's dashboard, and run this again: it goes on from here.`;
+}

@@ -1,7 +1,7 @@
-import { UserError } from "../settings/user-error.ts";
 import { type Account, recordComment, type Tunnel } from "./account.ts";
+import { notSeen } from "./api.ts";
 import { immichOnPi } from "./ingress-rules.ts";
-import { type Permission, permissions } from "./permissions.ts";
+import { permissions } from "./permissions.ts";
 
 interface IngressRule {
   hostname?: string;
@@ -102,13 +102,11 @@ export async function readTunnelUse(account: Account, tunnel: Tunnel): Promise<T
   const { tunnel: permission } = permissions;
   const [configuration, networks, hostnames, records] = await Promise.all([
     readConfiguration(account, tunnel),
-    seen<{ network: string }>(
-      account,
+    account.api.all<{ network: string }>(
       `/accounts/${accountId}/teamnet/routes?tunnel_id=${tunnel.id}&is_deleted=false`,
       permission,
     ),
-    seen<{ hostname: string }>(
-      account,
+    account.api.all<{ hostname: string }>(
       `/accounts/${accountId}/zerotrust/routes/hostname?tunnel_id=${tunnel.id}&is_deleted=false`,
       permission,
     ),
@@ -119,28 +117,6 @@ export async function readTunnelUse(account: Account, tunnel: Tunnel): Promise<T
     routes: [...networks.map(({ network }) => network), ...hostnames.map((each) => each.hostname)],
     records,
   };
-}
-
-/** A whole list; a refusal names the permission that is likely missing. */
-export async function seen<T>(
-  { api }: Pick<Account, "api">,
-  path: string,
-  permission: Permission,
-  perPage?: number,
-): Promise<T[]> {
-  const { status, body } = await api.list<T>(path, perPage);
-  if (status === 200 && body?.success) return body.result;
-  throw notSeen(path, status, permission);
-}
-
-function notSeen(path: string, status: number, permission: Permission): UserError {
-  const lacking =
-    status === 401 || status === 403
-      ? ` The API token in cloudflare:apiToken may lack the permission "${permission}".`
-      : "";
-  return new UserError(
-    `Cloudflare could not answer GET ${path}: status ${status}.${lacking} Nothing was changed.`,
-  );
 }
 
 export async function readConfiguration(
@@ -157,11 +133,10 @@ export async function readConfiguration(
 
 /** Records that lead to a tunnel, in every zone that the API token may see. */
 async function recordsTo(account: Account, { id }: Tunnel): Promise<TunnelUse["records"]> {
-  const zones = await seen<{ id: string }>(account, "/zones", permissions.zone, 50);
+  const zones = await account.api.all<{ id: string }>("/zones", permissions.zone, 50);
   const found = await Promise.all(
     zones.map((zone) =>
-      seen<TunnelUse["records"][number]>(
-        account,
+      account.api.all<TunnelUse["records"][number]>(
         `/zones/${zone.id}/dns_records?content.exact=${id}.cfargotunnel.com`,
         permissions.record,
       ),

@@ -1,7 +1,6 @@
 import type { Account, Named, Policy, ServiceToken } from "./account.ts";
 import { names } from "./names.ts";
 import { permissions } from "./permissions.ts";
-import { seen } from "./tunnel-use.ts";
 
 /** One condition of a policy or group, such as `{email: {email: "ken@yamada.jp"}}`. */
 export type Rule = Record<string, Record<string, unknown>>;
@@ -150,10 +149,6 @@ export function quoted(things: Named[], more = 0): string {
 }
 
 /** @throws {UserError} when Cloudflare does not answer. */
-export function readGroups(account: Account): Promise<Group[]> {
-  return seen<Group>(
-    account,
-    `/accounts/${account.accountId}/access/groups`,
-    permissions.organization,
-  );
+export function readGroups({ api, accountId }: Account): Promise<Group[]> {
+  return api.all<Group>(`/accounts/${accountId}/access/groups`, permissions.organization);
 }
